@@ -1,0 +1,73 @@
+import type { ImageId, OwnerId, TaskId } from './ids.ts'
+
+/** The specification's five statuses (Glance-tasks-export, open question 4). */
+export const TASK_STATUSES = ['queued', 'processing', 'transferring', 'success', 'failure'] as const
+export type TaskStatus = (typeof TASK_STATUSES)[number]
+
+export const isTerminal = (status: TaskStatus): boolean => status === 'success' || status === 'failure'
+
+/** Whose turn it is after a failure. */
+export type Actor = 'user' | 'destination' | 'operator'
+
+/** Why a task failed, for programs; the task's `message` says the same for people. */
+export type Failure = {
+  readonly code: string
+  readonly actor: Actor
+  /** Whether the same request may succeed later without a change. */
+  readonly retriable: boolean
+  readonly phase: string
+  readonly attempts: number
+}
+
+/** What was written, known at success. */
+export type ExportResult = {
+  readonly location: string
+  readonly bytes: number
+  readonly virtualSize: number
+  /** SHA-256 of the written bytes, lower-case hex. */
+  readonly sha256: string
+  readonly parts: number
+  readonly durationSeconds: number
+}
+
+/** Bytes moved by the attempt now running; `total` is the exact length of the file to be written. */
+export type Progress = {
+  readonly total: number
+  readonly sent: number
+}
+
+/** How the credentials look to everybody but the worker. */
+type CredentialsView = {
+  readonly kind: string
+  readonly state: 'sealed' | 'purged'
+}
+
+/** What the user asked for, checked; without the credentials, which go to the vault. */
+export type ExportRequest = {
+  readonly imageId: ImageId
+  readonly exportTo: string
+  readonly exportFormat: string
+}
+
+export type Task = {
+  readonly id: TaskId
+  readonly owner: OwnerId
+  readonly userId: string | null
+  readonly requestId: string | null
+  readonly request: ExportRequest
+  /** Names the object to be written; made when the task is created (the specification's final URL). */
+  readonly exportId: string
+  readonly status: TaskStatus
+  readonly message: string
+  readonly progress: Progress | null
+  readonly failure: Failure | null
+  readonly result: ExportResult | null
+  readonly credentials: CredentialsView | null
+  readonly attempts: number
+  readonly createdAt: Date
+  readonly updatedAt: Date
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  /** Set when the task ends: from then on it answers 404. */
+  readonly expiresAt: Date | null
+}
