@@ -1,0 +1,59 @@
+import type { LookupFunction } from 'node:net'
+import type { TSchema } from 'typebox'
+import { DestinationInvalid } from '../domain/errors.ts'
+import { type AddressSettings, createAddressPolicy } from './address.ts'
+import { createConnections, DEFAULT_LIMITS, type Limits } from './connection.ts'
+import type { Destination } from './destination.ts'
+import { createHttpDestination } from './http/http.ts'
+import { createS3Destination } from './s3/s3.ts'
+
+export type DestinationSettings = AddressSettings & {
+  /** PEM of authorities to trust besides the well-known ones. */
+  readonly extraCa?: string
+  /** DEFAULT_LIMITS when absent. */
+  readonly limits?: Limits
+  /** Replaces the system's DNS look-up. */
+  readonly lookup?: LookupFunction
+}
+
+/** The kinds of places that exports can go to. */
+export interface Destinations {
+  readonly all: readonly Destination[]
+  /** In the order of the registry. */
+  readonly schemes: readonly string[]
+  /** One schema a kind of credentials, of all destinations. */
+  readonly credentialSchemas: readonly TSchema[]
+  /** @throws DestinationInvalid DEST_SCHEME_DISABLED */
+  forScheme(scheme: string): Destination
+  /** @throws DestinationInvalid DEST_SCHEME_DISABLED */
+  forTarget(target: URL): Destination
+  /** Ends the connections of every destination. */
+  close(): void
+}
+
+/** @throws Error naming the setting that cannot be read */
+export function createDestinations(settings: DestinationSettings): Destinations {
+  const policy = createAddressPolicy(settings)
+  const connections = createConnections({ ...settings, policy, limits: settings.limits ?? DEFAULT_LIMITS })
+  const all = [
+    createHttpDestination({ policy, connections }), //
+    createS3Destination({ policy, connections })
+  ]
+  const byScheme = new Map(all.flatMap((destination) => destination.schemes.map((scheme) => [scheme, destination])))
+  const schemes = [...byScheme.keys()]
+
+  const forScheme = (scheme: string): Destination => {
+    const destination = byScheme.get(scheme)
+    if (destination !== undefined) return destination
+    const why = `export_to: the scheme ${scheme} is not on offer here; the schemes are ${schemes.join(', ')}.`
+    throw new DestinationInvalid('DEST_SCHEME_DISABLED', '/export_to', why)
+  }
+  return {
+    all,
+    schemes,
+    credentialSchemas: all.flatMap((destination) => destination.credentialSchemas),
+    forScheme,
+    forTarget: (target) => forScheme(target.protocol.slice(0, -1)),
+    close: () => connections.close()
+  }
+}

@@ -1,0 +1,47 @@
+import type { AddressPolicy } from '../address.ts'
+import type { Connections } from '../connection.ts'
+import type { Destination, UploadTarget } from '../destination.ts'
+import { failure } from '../failures.ts'
+import { createS3Client } from './client.ts'
+import { MultipartCalls } from './multipart.ts'
+import { MAX_OBJECT_BYTES } from './parts.ts'
+import { bucketEndpoint, readObject, readSettings, S3_CREDENTIALS } from './settings.ts'
+import { S3Upload } from './upload.ts'
+
+/** Writes objects to S3 and what speaks its protocol, as multipart uploads: nothing can be seen before they are complete. */
+export function createS3Destination(uses: {
+  readonly policy: AddressPolicy
+  readonly connections: Connections
+}): Destination {
+  return {
+    schemes: ['s3'],
+    credentialSchemas: S3_CREDENTIALS,
+    anonymous: false,
+    check(url, credentials) {
+      const { bucket } = readObject(url)
+      const pointer = '/export_to_credentials/endpoint'
+      uses.policy.checkHost(bucketEndpoint(readSettings(credentials, bucket), bucket), { credentials: true, pointer })
+    },
+    async open(target, signal) {
+      const calls = callsFor(uses.connections, target)
+      if (target.length > MAX_OBJECT_BYTES) throw failure('tooLarge', calls.host)
+      const uploadId = await calls.create(target.mediaType, signal)
+      return new S3Upload(calls, target, uploadId)
+    },
+    async discard(target, state, signal) {
+      const { uploadId } = state
+      if (uploadId !== undefined) await callsFor(uses.connections, target).abort(uploadId, signal)
+    }
+  }
+}
+
+function callsFor(connections: Connections, target: UploadTarget): MultipartCalls {
+  const object = readObject(target.url)
+  const settings = readSettings(target.credentials?.unwrap(), object.bucket)
+  return new MultipartCalls({
+    client: createS3Client(settings, connections),
+    connections,
+    object,
+    host: bucketEndpoint(settings, object.bucket).host
+  })
+}

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { createDestinations } from '../../../src/destinations/registry.ts'
+import { parseTarget } from '../../../src/destinations/target.ts'
+
+const destinations = createDestinations({ allowedNetworks: [], allowedEndpoints: [] })
+
+it.each(['http://example.org', 'https://example.org', 's3://bucket'])('knows where %s belongs', (text) => {
+  const target = parseTarget(text)
+
+  expect(destinations.forTarget(target).schemes).toContain(target.protocol.slice(0, -1))
+})
+
+it.each(['ftp://example.org', 'file:///etc', 'swift://a/b/c', 'constructor://a'])(
+  'refuses %s and lists what it takes',
+  (text) => {
+    expect(() => destinations.forTarget(parseTarget(text))).toThrow(
+      expect.objectContaining({
+        code: 'DEST_SCHEME_DISABLED',
+        pointer: '/export_to',
+        message: expect.stringContaining('http, https, s3')
+      })
+    )
+  }
+)
+
+it('offers a schema for every kind of credentials', () => {
+  const kinds = destinations.credentialSchemas.map((schema) => JSON.parse(JSON.stringify(schema)).properties.kind.const)
+
+  expect(kinds).toEqual(['basic', 'bearer', 'header', 's3_static'])
+})
