@@ -1,0 +1,25 @@
+import { ImageFormatFixed } from '../domain/errors.ts'
+import type { ImageId } from '../domain/ids.ts'
+import type { Image } from '../domain/image.ts'
+import type { Viewer } from '../domain/viewer.ts'
+import { checkVisibility, ownImage } from './access.ts'
+import type { ImageFields, ImageStore } from './ports.ts'
+
+/**
+ * Stores what `change` makes of the image. Throws ImageNotFound, ImageForbidden, whatever `change` throws, and
+ * ImageFormatFixed: an image's data was checked as its declared format, so that may not become another one.
+ */
+export async function updateImage(
+  store: ImageStore,
+  viewer: Viewer,
+  id: ImageId,
+  change: (image: Image) => ImageFields
+): Promise<Image> {
+  const image = await ownImage(store, viewer, id)
+  const fields = change(image)
+  checkVisibility(viewer, image.visibility, fields.visibility)
+  const updated = await store.update(viewer, id, fields)
+  if (updated) return updated
+  await ownImage(store, viewer, id) // says so if it was deleted meanwhile
+  throw new ImageFormatFixed(id)
+}
