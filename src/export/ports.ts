@@ -1,0 +1,121 @@
+import type { Credentials, UploadState } from '../destinations/destination.ts'
+import type { ImageId, OwnerId, TaskId } from '../domain/ids.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { ExportRequest, ExportResult, Failure, Progress, Task, TaskStatus } from '../domain/task.ts'
+import type { Viewer } from '../domain/viewer.ts'
+
+/** Credentials as they rest in a row: nothing in it can be read without the key-encryption key. */
+export type Sealed = {
+  readonly keyId: string
+  /** The task's data key, wrapped: 12 bytes nonce, 32 bytes, 16 bytes tag. */
+  readonly wrappedKey: Buffer
+  /** 12 bytes nonce, the credentials as JSON, 16 bytes tag. */
+  readonly ciphertext: Buffer
+}
+
+/** Seals credentials for one task and opens them again in the worker. What was sealed for one task opens for no other. */
+export interface Vault {
+  seal(task: TaskId, owner: OwnerId, credentials: Credentials): Sealed
+  /** Throws CredentialsLost when the key is not there any more or the bytes were changed. */
+  open(task: TaskId, owner: OwnerId, sealed: Sealed): Secret<Credentials>
+}
+
+/** The image as it was when the task was made: what the attempt has to find. Sizes in bytes. */
+export type SourceIdentity = { readonly diskFormat: string; readonly size: number; readonly sha512: string }
+
+export type NewTask = {
+  readonly id: TaskId
+  readonly exportId: string
+  readonly owner: OwnerId
+  readonly userId: string
+  readonly requestId: string
+  readonly request: ExportRequest
+  readonly credentials: { readonly kind: string; readonly sealed: Sealed } | null
+}
+
+export type CreateOutcome =
+  | { readonly status: 'created'; readonly task: Task; readonly bell: Bell }
+  | { readonly status: 'image_not_found' }
+  | { readonly status: 'image_not_active'; readonly imageStatus: string }
+
+/** A page of tasks. */
+export type TaskQuery = {
+  readonly limit: number
+  readonly marker?: TaskId
+  readonly sortKey: 'created_at' | 'updated_at' | 'expires_at' | 'status' | 'type' | 'id'
+  readonly sortDir: 'asc' | 'desc'
+  readonly statuses?: readonly TaskStatus[]
+  readonly imageId?: ImageId
+}
+
+/** The right to work on a task, held until the lease ends. Every write of the attempt carries `epoch`. */
+export type Claim = {
+  readonly task: Task
+  readonly epoch: number
+  /** From here on the task may only be ended: its deadline has passed, or its attempts are used up. */
+  readonly spent: 'deadline' | 'attempts' | null
+  readonly maxAttempts: number
+  /** Milliseconds until the deadline, by the database's clock. */
+  readonly msLeft: number
+  readonly source: SourceIdentity
+  readonly sealed: Sealed | null
+  /** What an earlier attempt left at the destination and this one has to remove. */
+  readonly uploadState: UploadState | null
+}
+
+/** Thrown by writes of an attempt that has lost its lease: somebody else owns the task now. Stop, and write nothing. */
+export class LeaseLost extends Error {
+  override readonly name = 'LeaseLost'
+}
+
+/**
+ * Tasks in Postgres, the only truth. Time is the database's clock everywhere. Methods that take a Claim throw LeaseLost when
+ * the task is not this attempt's any more, and have then written nothing.
+ */
+export interface TaskStore {
+  /** Stores the task and takes the image lock in one transaction. */
+  create(task: NewTask, viewer: Viewer): Promise<CreateOutcome>
+  /** The task, or undefined when it is unknown, somebody else's or expired. */
+  get(viewer: Viewer, id: TaskId): Promise<Task | undefined>
+  /** Throws MarkerNotFound. */
+  list(viewer: Viewer, query: TaskQuery): Promise<Task[]>
+
+  /** Takes the task that has been due longest, if there is one: status processing, epoch and attempts one up. */
+  claimDue(workerId: string): Promise<Claim | undefined>
+  /** Holds the lease and stores the progress. */
+  heartbeat(claim: Claim, progress: Progress | null): Promise<void>
+  /** processing -> transferring, with what has to be removed if this worker dies. */
+  startTransfer(claim: Claim, progress: Progress, uploadState: UploadState | null): Promise<void>
+  /** Ends the task, wipes the credentials and frees the image, all at once. */
+  settleSuccess(claim: Claim, result: ExportResult): Promise<void>
+  settleFailure(claim: Claim, message: string, failure: Failure): Promise<void>
+  /** Back to queued, due after `delayMs`. With `countAttempt: false` the attempt is given back. */
+  release(claim: Claim, options: { delayMs: number; countAttempt: boolean; message: string }): Promise<void>
+
+  /** Ends tasks that no attempt will end any more, forgets expired ones, and says which are due. */
+  sweep(): Promise<Swept>
+}
+
+type Swept = {
+  readonly due: readonly Bell[]
+  readonly failed: readonly TaskId[]
+  readonly expired: readonly TaskId[]
+}
+
+/** A task that is due. The epoch makes a new ring of one whose job is stuck under a dead worker. */
+export type Bell = { readonly taskId: TaskId; readonly epoch: number }
+
+/** The doorbell: says that some task is due. Losing a ring costs one sweep and nothing else, so `ring` never rejects. */
+export interface ExportQueue {
+  ring(bell: Bell): Promise<void>
+}
+
+/** The clock that attempts measure with: monotonic, milliseconds. */
+export type Clock = () => number
+
+/** What an attempt and the sweep tell the log. Constant message, data in the object; no secrets in either. */
+export interface Log {
+  info(data: object, message: string): void
+  warn(data: object, message: string): void
+  error(data: object, message: string): void
+}

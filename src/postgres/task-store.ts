@@ -1,0 +1,10 @@
+import type pg from 'pg'
+import type { TaskStore } from '../export/ports.ts'
+import { type LeaseSettings, taskLeases } from './task-leases.ts'
+import { type TaskLimits, taskRecords } from './task-records.ts'
+
+/** Tasks in Postgres: what clients create and read, and what workers claim and settle. */
+export const createTaskStore = (pool: pg.Pool, settings: TaskLimits & LeaseSettings): TaskStore => ({
+  ...taskRecords(pool, settings),
+  ...taskLeases(pool, settings)
+})

@@ -1,0 +1,59 @@
+import { createPostgresBackend, type JobsOptions, Queue, Worker, withBackend } from 'bullmq'
+
+/** Where BullMQ keeps its jobs. `prefix` keeps several services apart on one Redis. */
+export type QueueBackend =
+  | { readonly kind: 'postgres'; readonly url: string }
+  | { readonly kind: 'redis'; readonly url: string; readonly prefix?: string }
+
+/** All that a job says: some task is due. Everything else is read from the task's row. */
+type Doorbell = { readonly taskId: string }
+
+/** The parts of BullMQ's queue and worker that we use; the same for both backends. */
+export interface BellQueue {
+  add(name: string, data: Doorbell, options: JobsOptions): Promise<unknown>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  close(): Promise<void>
+}
+export interface BellWorker {
+  on(event: 'error', listener: (error: Error) => void): unknown
+  waitUntilReady(): Promise<unknown>
+  close(): Promise<void>
+}
+
+const NAME = 'exports'
+const POSTGRES_CONNECTIONS = 4
+/** An unreachable Redis must not make a client of the API wait. */
+const PRODUCER_TIMEOUT_MS = 2_000
+
+export function openQueue(backend: QueueBackend): BellQueue {
+  if (backend.kind === 'redis') {
+    const connection = {
+      url: backend.url,
+      maxRetriesPerRequest: null,
+      enableOfflineQueue: false,
+      commandTimeout: PRODUCER_TIMEOUT_MS
+    }
+    return new Queue<Doorbell>(NAME, { connection, prefix: backend.prefix ?? 'glance-export' })
+  }
+  const { Queue: PostgresQueue } = withBackend(createPostgresBackend)
+  return new PostgresQueue<Doorbell>(NAME, { connection: postgresConnection(backend.url) })
+}
+
+export function openWorker(backend: QueueBackend, concurrency: number, run: () => Promise<void>): BellWorker {
+  const options = {
+    concurrency,
+    lockDuration: 60_000,
+    // How often a task is tried is counted in its row: a job that lost its worker may always be given to another.
+    maxStalledCount: 2 ** 31 - 1,
+    removeOnComplete: { count: 0 },
+    removeOnFail: { count: 0 }
+  }
+  if (backend.kind === 'redis') {
+    const connection = { url: backend.url, maxRetriesPerRequest: null }
+    return new Worker<Doorbell>(NAME, run, { ...options, connection, prefix: backend.prefix ?? 'glance-export' })
+  }
+  const { Worker: PostgresWorker } = withBackend(createPostgresBackend)
+  return new PostgresWorker<Doorbell>(NAME, run, { ...options, connection: postgresConnection(backend.url) })
+}
+
+const postgresConnection = (url: string) => ({ connectionString: url, max: POSTGRES_CONNECTIONS })

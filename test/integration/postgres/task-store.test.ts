@@ -1,0 +1,252 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { imageId, ownerId, type TaskId, taskId } from '../../../src/domain/ids.ts'
+import type { Viewer } from '../../../src/domain/viewer.ts'
+import { type Claim, LeaseLost, type NewTask, type TaskStore } from '../../../src/export/ports.ts'
+import { createTaskStore } from '../../../src/postgres/task-store.ts'
+import { migratedDatabase } from '../../support/database.ts'
+
+const HOUR_MS = 3_600_000
+const settings = { maxAttempts: 3, deadlineMs: HOUR_MS, leaseMs: 30_000, keepMs: HOUR_MS }
+const viewerOf = (owner: string, admin = false): Viewer => ({
+  owner: ownerId(owner),
+  userId: 'u',
+  roles: ['member'],
+  admin
+})
+const ALICE = viewerOf('alice')
+const failure = { code: 'DEST_FORBIDDEN', actor: 'user', retriable: false, phase: 'transferring', attempts: 1 } as const
+const result = { location: 's3://b/k', bytes: 1, virtualSize: 512, sha256: 'ab', parts: 1, durationSeconds: 1 }
+
+let database: Awaited<ReturnType<typeof migratedDatabase>>
+let store: TaskStore
+beforeAll(async () => {
+  database = await migratedDatabase()
+  store = createTaskStore(database.pool, settings)
+})
+afterAll(() => database.close())
+beforeEach(() => database.pool.query('truncate tasks, images'))
+
+async function anImage({ owner = 'alice', status = 'active', visibility = 'private' } = {}) {
+  const id = randomUUID()
+  const size = status === 'active' ? 1024 : null
+  await database.pool.query(
+    `insert into images (id, owner, status, disk_format, container_format, visibility, protected, min_disk, min_ram, tags,
+                         properties, size, virtual_size, checksum, sha512, upload_id)
+     values ($1, $2, $3, 'raw', 'bare', $4, false, 0, 0, '{}', '{}', $5, $5, $6, $6, gen_random_uuid())`,
+    [id, owner, status, visibility, size, size && 'aa']
+  )
+  return imageId(id)
+}
+
+function aTask(image: Awaited<ReturnType<typeof anImage>>, owner = 'alice'): NewTask {
+  return {
+    id: taskId(randomUUID()),
+    exportId: randomUUID(),
+    owner: ownerId(owner),
+    userId: 'u',
+    requestId: 'req-1',
+    request: { imageId: image, exportTo: 'https://example.com/place', exportFormat: 'qcow2' },
+    credentials: {
+      kind: 'basic',
+      sealed: { keyId: 'k1', wrappedKey: Buffer.from('wrapped'), ciphertext: Buffer.from('cipher') }
+    }
+  }
+}
+
+async function created(): Promise<TaskId> {
+  const task = aTask(await anImage())
+  expect((await store.create(task, ALICE)).status).toBe('created')
+  return task.id
+}
+
+async function claimed(worker = 'w1'): Promise<Claim> {
+  const claim = await store.claimDue(worker)
+  if (!claim) throw new Error('nothing was due')
+  return claim
+}
+
+const leaseRunsOut = (id: TaskId) =>
+  database.pool.query(`update tasks set lease_until = now() - interval '1 second' where id = $1`, [id])
+const sealedBytes = async (id: TaskId) =>
+  (await database.pool.query('select credentials_ciphertext as bytes from tasks where id = $1', [id])).rows[0].bytes
+
+describe('creating', () => {
+  it('stores what was asked and shows it to its project and to admins only', async () => {
+    const id = await created()
+    expect(await store.get(ALICE, id)).toMatchObject({
+      id,
+      status: 'queued',
+      attempts: 0,
+      expiresAt: null,
+      message: ''
+    })
+    expect(await store.get(viewerOf('root', true), id)).toMatchObject({ id })
+    expect(await store.get(viewerOf('mallory'), id)).toBeUndefined()
+  })
+
+  it.each([
+    ['a missing image', {}, undefined, 'image_not_found'],
+    ["another project's private image", { owner: 'bob' }, 'own', 'image_not_found'],
+    ['a public image of another project', { owner: 'bob', visibility: 'public' }, 'own', 'created'],
+    ['an image without data', { status: 'queued' }, 'own', 'image_not_active']
+  ])('of %s', async (_case, image, own, status) => {
+    const id = own ? await anImage(image) : imageId(randomUUID())
+    expect(await store.create(aTask(id), ALICE)).toMatchObject({ status })
+  })
+})
+
+describe('claiming', () => {
+  it('gives a due task to one worker only, however many ask', async () => {
+    const ids = [await created(), await created(), await created()]
+    const claims = await Promise.all(Array.from({ length: 12 }, (_, i) => store.claimDue(`w${i}`)))
+    const taken = claims.filter((claim) => claim !== undefined)
+    expect(taken.map(({ task }) => task.id).sort()).toEqual(ids.sort())
+    expect(taken[0]).toMatchObject({ epoch: 1, spent: null, task: { status: 'processing', attempts: 1 } })
+  })
+
+  it('gives it again, one epoch up, when the lease has run out, and fences the first worker', async () => {
+    const id = await created()
+    const first = await claimed('w1')
+    expect(await store.claimDue('w2')).toBeUndefined()
+    await leaseRunsOut(id)
+    const second = await claimed('w2')
+    expect(second).toMatchObject({ epoch: 2, task: { attempts: 2 } })
+
+    await expect(store.heartbeat(first, null)).rejects.toThrow(LeaseLost)
+    await expect(store.startTransfer(first, { total: 1, sent: 0 }, null)).rejects.toThrow(LeaseLost)
+    await expect(store.settleSuccess(first, result)).rejects.toThrow(LeaseLost)
+    await expect(store.settleFailure(first, 'x', failure)).rejects.toThrow(LeaseLost)
+    await expect(store.release(first, { delayMs: 0, countAttempt: true, message: '' })).rejects.toThrow(LeaseLost)
+    expect(await store.get(ALICE, id)).toMatchObject({ status: 'processing', attempts: 2 })
+  })
+
+  it('waits for the time a release has set, and hands on what has to be removed', async () => {
+    const id = await created()
+    const claim = await claimed()
+    await store.startTransfer(claim, { total: 10, sent: 0 }, { uploadId: 'u-1' })
+    await store.release(claim, { delayMs: HOUR_MS, countAttempt: false, message: 'why' })
+    expect(await store.get(ALICE, id)).toMatchObject({ status: 'queued', attempts: 0, message: 'why', progress: null })
+    expect(await store.claimDue('w')).toBeUndefined()
+
+    await database.pool.query('update tasks set next_run_at = now()')
+    expect(await claimed()).toMatchObject({ uploadState: { uploadId: 'u-1' }, sealed: { keyId: 'k1' } })
+  })
+})
+
+describe('settling', () => {
+  it('with success sets the result and the expiry and forgets the credentials', async () => {
+    const id = await created()
+    const claim = await claimed()
+    await store.settleSuccess(claim, result)
+    expect(await store.get(ALICE, id)).toMatchObject({
+      status: 'success',
+      result,
+      message: '',
+      credentials: { kind: 'basic', state: 'purged' },
+      expiresAt: expect.any(Date)
+    })
+    expect(await sealedBytes(id)).toBeNull()
+    await expect(store.settleFailure(claim, 'late', failure)).rejects.toThrow(LeaseLost)
+  })
+
+  it('cannot keep credentials, whoever writes the row', async () => {
+    const id = await created()
+    await expect(
+      database.pool.query(
+        `update tasks set status = 'failure', message = 'x', failure = '{}', expires_at = now() where id = $1`,
+        [id]
+      )
+    ).rejects.toThrow('ended_tasks_hold_no_credentials')
+  })
+})
+
+describe('the sweep', () => {
+  it('names what is due and leaves alone what somebody works on', async () => {
+    const id = await created()
+    expect((await store.sweep()).due).toEqual([{ taskId: id, epoch: 0 }])
+    await claimed()
+    expect((await store.sweep()).due).toEqual([])
+    await leaseRunsOut(id)
+    expect((await store.sweep()).due).toEqual([{ taskId: id, epoch: 1 }])
+  })
+
+  it('ends a task that has killed a worker with every attempt, once what it left is removed or nobody can', async () => {
+    const id = await created()
+    for (let attempt = 1; attempt <= settings.maxAttempts; attempt++) {
+      const claim = await claimed()
+      expect(claim.spent).toBeNull()
+      await store.startTransfer(claim, { total: 1, sent: 0 }, { uploadId: 'u' })
+      expect((await store.sweep()).failed).toEqual([])
+      await leaseRunsOut(id)
+    }
+    expect((await store.sweep()).failed).toEqual([])
+    expect(await claimed()).toMatchObject({ spent: 'attempts', uploadState: { uploadId: 'u' } })
+    await leaseRunsOut(id)
+    await claimed()
+    await leaseRunsOut(id)
+
+    expect((await store.sweep()).failed).toEqual([id])
+    expect(await store.get(ALICE, id)).toMatchObject({ status: 'failure', failure: { code: 'WORKER_LOST' } })
+    expect(await sealedBytes(id)).toBeNull()
+  })
+
+  it('ends a task past its deadline that no worker took', async () => {
+    const id = await created()
+    await database.pool.query(`update tasks set deadline = now() - interval '1 second'`)
+    expect((await store.sweep()).failed).toEqual([id])
+    expect(await store.get(ALICE, id)).toMatchObject({
+      status: 'failure',
+      message: expect.stringContaining('deadline'),
+      failure: { code: 'DEADLINE_EXCEEDED', phase: 'queued' }
+    })
+  })
+
+  it('forgets tasks that have expired; reading does so at once', async () => {
+    const id = await created()
+    await store.settleSuccess(await claimed(), result)
+    await database.pool.query(`update tasks set expires_at = now() - interval '1 second'`)
+    expect(await store.get(ALICE, id)).toBeUndefined()
+    expect(await store.list(ALICE, { limit: 5, sortKey: 'created_at', sortDir: 'desc' })).toEqual([])
+    expect((await store.sweep()).expired).toEqual([id])
+    expect((await database.pool.query('select 1 from tasks')).rowCount).toBe(0)
+  })
+})
+
+describe('listing', () => {
+  it.each(['created_at', 'updated_at', 'expires_at', 'status', 'type', 'id'] as const)(
+    'by %s pages through everything once, in both directions',
+    async (sortKey) => {
+      const image = await anImage()
+      for (let i = 0; i < 7; i++) await store.create(aTask(image), ALICE)
+      await store.create(aTask(await anImage({ owner: 'bob' }), 'bob'), viewerOf('bob'))
+      await store.settleSuccess(await claimed(), result)
+      for (const sortDir of ['asc', 'desc'] as const) {
+        const whole = (await store.list(ALICE, { limit: 100, sortKey, sortDir })).map(({ id }) => id)
+        const paged: TaskId[] = []
+        for (let marker: TaskId | undefined; ; ) {
+          const page = await store.list(ALICE, { limit: 3, sortKey, sortDir, ...(marker && { marker }) })
+          paged.push(...page.map(({ id }) => id))
+          marker = page.at(-1)?.id
+          if (page.length < 3) break
+        }
+        expect(whole).toHaveLength(7)
+        expect(paged).toEqual(whole)
+      }
+    }
+  )
+
+  it('filters by status and image, and knows no marker of another project', async () => {
+    const image = await anImage()
+    const first = aTask(image)
+    await store.create(first, ALICE)
+    await created()
+    const query = { limit: 10, sortKey: 'created_at', sortDir: 'desc' } as const
+    expect((await store.list(ALICE, { ...query, imageId: image })).map(({ id }) => id)).toEqual([first.id])
+    expect(await store.list(ALICE, { ...query, statuses: ['success'] })).toEqual([])
+    expect(await store.list(ALICE, { ...query, statuses: ['queued'] })).toHaveLength(2)
+    await expect(store.list(viewerOf('bob'), { ...query, marker: first.id })).rejects.toMatchObject({
+      code: 'MARKER_NOT_FOUND'
+    })
+  })
+})

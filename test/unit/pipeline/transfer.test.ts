@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import type { Part, Upload } from '../../../src/destinations/destination.ts'
+import { type ByteSource, KiB, MiB } from '../../../src/domain/bytes.ts'
+import { AllocationMap } from '../../../src/formats/allocation-map.ts'
+import { qcow2 } from '../../../src/formats/qcow2.ts'
+import { transfer } from '../../../src/pipeline/transfer.ts'
+import { memoryDisk, type Run } from '../../support/memory-disk.ts'
+
+/** An upload into memory; `put` may be replaced to misbehave. */
+function memoryUpload(
+  length: number,
+  options: {
+    partBytes?: number
+    parallel?: number
+    put?: (part: Part, body: ByteSource, signal: AbortSignal) => Promise<void>
+  }
+) {
+  const file = Buffer.alloc(length, 0xee)
+  const state = { underWay: 0, mostUnderWay: 0, parts: 0 }
+  const store = async (part: Part, body: ByteSource) => {
+    let at = part.offset
+    for await (const chunk of body) {
+      file.set(chunk, at)
+      at += chunk.length
+      await sleep(0)
+    }
+    expect(at).toBe(part.offset + part.length)
+  }
+  const upload: Upload = {
+    partBytes: options.partBytes ?? length,
+    parallel: options.parallel ?? 1,
+    state: null,
+    async putPart(part, body, signal) {
+      state.parts++
+      state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
+      await (options.put ?? store)(part, body, signal).finally(() => state.underWay--)
+    },
+    commit: async () => '',
+    abort: async () => {}
+  }
+  return { upload, file, state }
+}
+
+async function prepared(virtualSize: number, runs: Run[]) {
+  const disk = memoryDisk(virtualSize, runs)
+  const layout = qcow2().layout(await AllocationMap.of(disk))
+  return { disk, layout }
+}
+
+const RUNS = [
+  { offset: 0, length: 3 * MiB },
+  { offset: 10 * MiB + 512, length: 700 * KiB }
+]
+const never = new AbortController().signal
+
+describe('transfer', () => {
+  it.each([
+    ['one body', { parallel: 1 }],
+    ['parts one after another', { partBytes: MiB, parallel: 1 }],
+    ['parts side by side', { partBytes: 300_000, parallel: 4 }]
+  ])('sends the same file and its hash in %s', async (_case, options) => {
+    const source = await prepared(16 * MiB, RUNS)
+    const { upload, file, state } = memoryUpload(source.layout.length, options)
+    let sent = 0
+
+    const { sha256, parts } = await transfer(source, upload, never, (bytes) => {
+      sent += bytes
+    })
+
+    const whole = memoryUpload(source.layout.length, {})
+    await transfer(await prepared(16 * MiB, RUNS), whole.upload, never, () => {})
+    expect(file.equals(whole.file)).toBe(true)
+    expect(sha256).toBe(createHash('sha256').update(file).digest('hex'))
+    expect([sent, parts]).toEqual([source.layout.length, state.parts])
+    expect(state.mostUnderWay).toBeLessThanOrEqual(options.parallel)
+    if (options.parallel === 4) expect(state.mostUnderWay).toBe(4)
+  })
+
+  it('reads no further than its buffers while the destination takes nothing', async () => {
+    const { disk, layout } = await prepared(256 * MiB, [{ offset: 0, length: 256 * MiB }])
+    const stop = new AbortController()
+    const readBytes = () => disk.reads.reduce((sum, { length }) => sum + length, 0)
+    const { upload } = memoryUpload(0, {
+      partBytes: 16 * MiB,
+      parallel: 100,
+      put: (_part, _body, signal) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })
+
+    const transferring = transfer({ disk, layout }, upload, stop.signal, () => {})
+    let before = -1
+    while (readBytes() !== before) {
+      before = readBytes()
+      await sleep(200)
+    }
+    stop.abort(new Error('enough'))
+
+    await expect(transferring).rejects.toThrow('enough')
+    expect(before).toBeGreaterThan(40 * MiB)
+    expect(before).toBeLessThanOrEqual(48 * MiB)
+  })
+
+  it('ends with the first failure of a part, with nothing under way any more', async () => {
+    const source = await prepared(64 * MiB, [{ offset: 0, length: 64 * MiB }])
+    const made = memoryUpload(source.layout.length, {
+      partBytes: MiB,
+      parallel: 3,
+      put: async (part, body) => {
+        for await (const _chunk of body) if (part.number === 2) throw new Error('refused part 2')
+      }
+    })
+    await expect(transfer(source, made.upload, never, () => {})).rejects.toThrow('refused part 2')
+    expect(made.state.underWay).toBe(0)
+    expect(made.state.parts).toBeLessThan(10)
+  })
+
+  it('ends with the failure of the source', async () => {
+    const source = await prepared(64 * MiB, [{ offset: 0, length: 64 * MiB }])
+    const disk = {
+      ...source.disk,
+      read: async (target: Uint8Array, offset: number) => {
+        if (offset > 5 * MiB) throw new Error('bad sector')
+        await source.disk.read(target, offset)
+      }
+    }
+    const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
+    await expect(transfer({ disk, layout: source.layout }, made.upload, never, () => {})).rejects.toThrow('bad sector')
+    expect(made.state.underWay).toBe(0)
+  })
+
+  it('ends with the reason of the signal', async () => {
+    const source = await prepared(64 * MiB, [{ offset: 0, length: 64 * MiB }])
+    const stop = new AbortController()
+    const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
+    const reason = new Error('lease lost')
+    let sent = 0
+    const transferring = transfer(source, made.upload, stop.signal, (bytes) => {
+      sent += bytes
+      if (sent > 3 * MiB) stop.abort(reason)
+    })
+    await expect(transferring).rejects.toBe(reason)
+    expect(made.state.underWay).toBe(0)
+    expect(sent).toBeLessThan(source.layout.length)
+  })
+})
