@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { TSchema } from 'typebox'
+import { KiB } from '../domain/bytes.ts'
+import type { Library } from '../library/library.ts'
+import { guardAccess } from './access.ts'
+import { limitBodyTime, readRefusedBody } from './body-limits.ts'
+import { answerBrokenRequest } from './broken-request.ts'
+import { sendError } from './errors.ts'
+import type { Identity } from './identity.ts'
+import { logRequest, logSerializers } from './logging.ts'
+import { answerUnknown } from './method-not-allowed.ts'
+import { describeApi } from './openapi.ts'
+import { RequestRefused } from './request-refused.ts'
+import { healthRoutes } from './routes/health.ts'
+import { imageDataRoutes } from './routes/image-data.ts'
+import { imageRoutes } from './routes/images.ts'
+import { schemaRoutes } from './routes/schemas.ts'
+import { taskRoutes } from './routes/tasks.ts'
+import { versionRoutes } from './routes/versions.ts'
+import { exportRequestSchemas } from './schemas/export-request.ts'
+import { imageRequestSchemas } from './schemas/image.ts'
+import { parseStrictJson } from './strict-json.ts'
+import type { Health, TaskUses } from './uses.ts'
+import { createValidatorCompiler } from './validation.ts'
+
+export type AppParts = {
+  readonly tasks: TaskUses
+  readonly images: Library
+  readonly health: Health
+  readonly identity: Identity
+  /** Where clients reach the service; links come from it, never from a request. */
+  readonly publicUrl: () => string
+  /** For `WWW-Authenticate`: where clients get a token; the public URL if left out. */
+  readonly keystoneUri?: () => string
+  readonly logger?: FastifyBaseLogger
+  /** Names of the formats that can be written. */
+  readonly formats: readonly string[]
+  /** Names of the disk formats that images may have. */
+  readonly diskFormats: readonly string[]
+  /** Schemas of the credentials that the destinations take, each with a constant `kind`. */
+  readonly credentialSchemas: readonly TSchema[]
+}
+
+const BODY_LIMIT = 64 * KiB
+
+/** The whole API, ready to be injected into or listened with; it never listens by itself. */
+export function buildApp(parts: AppParts): FastifyInstance {
+  const app = Fastify({
+    bodyLimit: BODY_LIMIT,
+    rewriteUrl: (request) => withoutMinorVersion(request.url ?? '/'),
+    routerOptions: { maxParamLength: 100 },
+    exposeHeadRoutes: false,
+    requestIdHeader: false,
+    genReqId: requestId,
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-openstack-request-id', request.id)
+      sendError(error, request, reply)
+    },
+    clientErrorHandler: answerBrokenRequest,
+    ...(parts.logger && { loggerInstance: parts.logger.child({}, { serializers: logSerializers }) }),
+    logController: new Fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    // An upload may take hours, so a whole request has no limit; its head, its silence and a JSON body have.
+    requestTimeout: 0,
+    connectionTimeout: 5 * 60_000,
+    keepAliveTimeout: 75_000,
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  app.setValidatorCompiler(createValidatorCompiler())
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(sendError)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-openstack-request-id', request.id).header('x-content-type-options', 'nosniff')
+    if (request.url.includes('%00')) throw new RequestRefused(400, 'The URL holds the character U+0000.')
+  })
+  guardAccess(app, parts.identity, parts.keystoneUri ?? parts.publicUrl)
+  answerUnknown(app)
+  app.addHook('onSend', readRefusedBody)
+  app.addHook('onResponse', async (request, reply) => logRequest(request.log, request, reply))
+  describeApi(app)
+
+  app.register(async (json) => {
+    // Glance reads JSON whatever the Content-Type says, and python-glanceclient says application/octet-stream.
+    json.removeAllContentTypeParsers()
+    json.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
+      request.method === 'DELETE' && body.length === 0 ? undefined : parseStrictJson(body)
+    )
+    json.addHook('preParsing', limitBodyTime)
+    json.register(taskRoutes(parts.tasks, exportRequestSchemas(parts.formats, parts.credentialSchemas)))
+    json.register(imageRoutes(parts.images, imageRequestSchemas(parts.diskFormats)))
+    json.register(schemaRoutes(parts.diskFormats))
+    json.register(healthRoutes(parts.health))
+    json.register(versionRoutes(parts.publicUrl))
+  })
+  app.register(imageDataRoutes(parts.images))
+  return app
+}
+
+/** Clients may name a minor version of the API, `/v2.0` to `/v2.15`: all of them are `/v2`. */
+const withoutMinorVersion = (url: string): string => url.replace(/^\/v2\.(?:\d|1[0-5])(?=\/|$|\?)/, '/v2')
+
+/** The request id that comes in, if it is a plain one, so that a call can be followed through several services. */
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-openstack-request-id']
+  if (typeof given !== 'string' || !/^(req-)?[A-Za-z0-9-]{1,60}$/.test(given)) return `req-${randomUUID()}`
+  return given.startsWith('req-') ? given : `req-${given}`
+}

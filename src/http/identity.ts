@@ -1,0 +1,54 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { ownerId } from '../domain/ids.ts'
+import type { Viewer } from '../domain/viewer.ts'
+
+/** Who sends a request, told from its headers alone. Undefined is nobody: 401. */
+export interface Identity {
+  identify(headers: IncomingHttpHeaders): Viewer | undefined | Promise<Viewer | undefined>
+}
+
+const NAME = /^[A-Za-z0-9._@-]{1,64}$/
+const MAX_TOKEN = 8192
+
+/**
+ * For development: the token says who you are, `user:project:role[,role]`. python-glanceclient sends it percent-encoded.
+ * Anybody can be anybody, so the caller listens on loopback only.
+ */
+export const devIdentity: Identity = {
+  identify(headers) {
+    const token = decode(single(headers['x-auth-token']) ?? '')
+    const [user, project, roles, ...rest] = token.split(':')
+    if (rest.length > 0) return undefined
+    return viewer(user, project, roles)
+  }
+}
+
+/**
+ * For a service behind a proxy that authenticates, sets Keystone's identity headers and strips them from what clients send.
+ * Source: keystonemiddleware's auth_token.
+ */
+export const trustedHeadersIdentity: Identity = {
+  identify(headers) {
+    if (single(headers['x-identity-status']) !== 'Confirmed') return undefined
+    return viewer(single(headers['x-user-id']), single(headers['x-project-id']), single(headers['x-roles']))
+  }
+}
+
+function viewer(userId?: string, project?: string, roleList?: string): Viewer | undefined {
+  const roles = (roleList ?? '').split(',').map((role) => role.trim().toLowerCase())
+  if (!userId || !project || project === 'none') return undefined
+  if (![userId, project, ...roles].every((name) => NAME.test(name))) return undefined
+  return { owner: ownerId(project), userId, roles, admin: roles.includes('admin') }
+}
+
+/** Node joins repeated headers with commas, except a few that it gives as a list: none of ours may be repeated. */
+const single = (value: string | string[] | undefined): string | undefined =>
+  typeof value === 'string' && value.length <= MAX_TOKEN ? value : undefined
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,58 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+
+const Versions = Type.Object(
+  {
+    versions: Type.Array(
+      Type.Object({
+        id: Type.String({ examples: ['v2.9'] }),
+        status: Type.String(),
+        links: Type.Array(Type.Object({ rel: Type.String(), href: Type.String() }))
+      })
+    )
+  },
+  { title: 'Versions', description: "Glance's versions document" }
+)
+
+/** Minor versions that clients ask for to know what there is; 2.9 is the newest whose calls an image here has all. */
+const MINORS = [9, 7, 6, 5, 4, 3, 2, 1, 0]
+
+/** What clients discover the service by: Glance's versions document. Links come from `publicUrl`, never from a request. */
+export function versionRoutes(publicUrl: () => string): FastifyPluginAsyncTypebox {
+  const document = () => {
+    const href = `${publicUrl().replace(/\/+$/, '')}/v2/`
+    const versions = MINORS.map((minor, index) => ({
+      id: `v2.${minor}`,
+      status: index === 0 ? 'CURRENT' : 'SUPPORTED',
+      links: [{ rel: 'self', href }]
+    }))
+    return { versions }
+  }
+
+  return async (app) => {
+    app.get(
+      '/',
+      {
+        config: { access: 'public' },
+        schema: { ...docs('discover', 'Versions, to choose from'), response: { 300: Versions } }
+      },
+      async (_request, reply) => reply.code(300).send(document())
+    )
+    app.get(
+      '/versions',
+      { config: { access: 'public' }, schema: { ...docs('listVersions', 'Versions'), response: { 200: Versions } } },
+      async () => document()
+    )
+    app.get('/v2', { config: { access: 'public' }, schema: { hide: true } }, async (_request, reply) =>
+      reply.redirect('/v2/', 302)
+    )
+  }
+}
+
+const docs = (operationId: string, summary: string) => ({
+  operationId,
+  summary,
+  description: `${summary}.`,
+  tags: ['service'],
+  security: []
+})

@@ -1,0 +1,88 @@
+import { type TSchema, Type } from 'typebox'
+import type { Credentials } from '../../destinations/destination.ts'
+import { OneOf, Uuid } from './common.ts'
+
+const TASK_TYPE = 'export'
+const EXAMPLE = { export_to: 'https://upload.example.com/images', export_format: 'qcow2' }
+const closed = { additionalProperties: false }
+
+/**
+ * Bodies that create an export task. `formats` are names of formats, `credentialSchemas` those of all destinations, each an
+ * object told from the others by its constant `kind`. Source: Glance-tasks-export, "Export Task Request Properties".
+ */
+export function exportRequestSchemas(formats: readonly string[], credentialSchemas: readonly TSchema[]) {
+  const what = {
+    export_to: Type.String({
+      minLength: 1,
+      maxLength: 2048,
+      description: 'URL to write to; the object gets a new UUID as its name below it',
+      examples: ['s3://s3.example.com/bucket/path']
+    }),
+    export_format: OneOf(formats, 'Disk format to write'),
+    export_to_credentials: Type.Optional(credentials(credentialSchemas))
+  }
+  const taskType = Type.Literal(TASK_TYPE, { description: 'Kind of task' })
+
+  const flat = Type.Object(
+    { task_type: taskType, image_uuid: Uuid('The image to export'), ...what },
+    {
+      ...closed,
+      title: 'ExportRequest',
+      description: 'The form of the specification',
+      examples: [{ task_type: TASK_TYPE, image_uuid: 'deadbeef-dead-dead-dead-beefbeefbeef', ...EXAMPLE }],
+      'x-marked-by': ['task_type']
+    }
+  )
+  const glance = Type.Object(
+    {
+      type: taskType,
+      input: Type.Object(
+        {
+          image_uuid: Type.Optional(Uuid('The image to export')),
+          image_id: Type.Optional(Uuid('Another name of image_uuid; one of the two is required')),
+          ...what
+        },
+        { ...closed, oneOf: [{ required: ['image_uuid'] }, { required: ['image_id'] }] }
+      )
+    },
+    { ...closed, title: 'GlanceTaskRequest', description: "Glance's form", 'x-marked-by': ['type', 'input'] }
+  )
+  const ofImage = Type.Object(
+    { task_type: Type.Optional(taskType), image_uuid: Type.Optional(Uuid('The image of the path')), ...what },
+    { ...closed, title: 'ImageExportRequest', description: 'As ExportRequest; the path names the image' }
+  )
+  return { task: Type.Unsafe<TaskBody>({ oneOf: [flat, glance] }), ofImage }
+}
+
+export type ExportSchemas = ReturnType<typeof exportRequestSchemas>
+
+type What = { export_to: string; export_format: string; export_to_credentials?: Credentials }
+export type FlatBody = What & { task_type: typeof TASK_TYPE; image_uuid: string }
+export type GlanceBody = { type: typeof TASK_TYPE; input: What & { image_uuid?: string; image_id?: string } }
+export type TaskBody = FlatBody | GlanceBody
+
+const credentials = (schemas: readonly TSchema[]) =>
+  Type.Unsafe<Credentials>({
+    type: 'object',
+    description: 'What the destination asks for. Sealed at once, never returned, wiped when the task ends.',
+    required: ['kind'],
+    discriminator: { propertyName: 'kind' },
+    oneOf: oneEachKind(schemas)
+  })
+
+/** Kinds that several destinations share are one alternative; ajv wants each to be told from the others. */
+function oneEachKind(schemas: readonly TSchema[]): TSchema[] {
+  const byKind = new Map<unknown, TSchema>()
+  for (const schema of schemas) {
+    const kind = (schema as { properties?: { kind?: { const?: unknown } } }).properties?.kind?.const
+    const known = byKind.get(kind)
+    if (known && JSON.stringify(known) !== JSON.stringify(schema)) {
+      throw new Error(`two destinations have different credentials of the kind ${kind}`)
+    }
+    byKind.set(kind, schema)
+  }
+  return [...byKind].map(([kind, schema]) => ({ ...schema, title: `Credentials${pascalCase(String(kind))}` }))
+}
+
+const pascalCase = (name: string): string =>
+  name.replaceAll(/(?:^|_)([a-z0-9])/g, (_all, letter) => letter.toUpperCase())

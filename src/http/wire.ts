@@ -1,0 +1,100 @@
+import { imageId } from '../domain/ids.ts'
+import { isTerminal, type Progress, type Task, type TaskStatus } from '../domain/task.ts'
+import type { ExportBody } from '../export/create-export.ts'
+import type { FlatBody, GlanceBody, TaskBody } from './schemas/export-request.ts'
+import type { ListedTask, TaskAnswer } from './schemas/task.ts'
+
+/** Glance's words for the specification's statuses. */
+const GLANCE_STATUS: Readonly<Record<TaskStatus, ListedTask['status']>> = {
+  queued: 'pending',
+  processing: 'processing',
+  transferring: 'processing',
+  success: 'success',
+  failure: 'failure'
+}
+
+/** `YYYY-MM-DDTHH:MM:SSZ`, as Glance writes times. */
+export const toWireTime = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
+
+export const fromWire = (body: TaskBody): ExportBody => ('input' in body ? fromGlance(body) : fromFlat(body))
+
+export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
+  imageId: imageId(body.image_uuid),
+  exportTo: body.export_to,
+  exportFormat: body.export_format,
+  ...(body.export_to_credentials && { credentials: body.export_to_credentials })
+})
+
+/** One of the two names of the image is there: the schema wants it. */
+const fromGlance = ({ input }: GlanceBody): ExportBody =>
+  fromFlat({ ...input, image_uuid: input.image_uuid ?? input.image_id ?? '' })
+
+/** The specification's fields and Glance's side by side, with our additions. */
+export const toWire = (task: Task): TaskAnswer => ({
+  ...toListed(task),
+  input: {
+    image_uuid: task.request.imageId,
+    export_to: task.request.exportTo,
+    export_format: task.request.exportFormat
+  },
+  result: toResult(task),
+  message: task.message,
+  image_id: task.request.imageId,
+  ...(task.requestId !== null && { request_id: task.requestId }),
+  ...(task.userId !== null && { user_id: task.userId }),
+  export_to: task.request.exportTo,
+  export_format: task.request.exportFormat,
+  ...(task.status === 'success' && task.result && { export_location: task.result.location }),
+  phase: phaseOf(task),
+  attempt: task.attempts,
+  progress: task.progress && toProgress(task.progress, task.status),
+  failure: task.failure && { ...task.failure },
+  credentials: task.credentials && { ...task.credentials }
+})
+
+export const toListed = (task: Task): ListedTask => ({
+  id: task.id,
+  type: 'export',
+  status: GLANCE_STATUS[task.status],
+  owner: task.owner,
+  created_at: toWireTime(task.createdAt),
+  updated_at: toWireTime(task.updatedAt),
+  ...(task.expiresAt && { expires_at: toWireTime(task.expiresAt) }),
+  self: `/v2/tasks/${task.id}`,
+  schema: '/v2/schemas/task',
+  task_type: 'export',
+  task_status: task.status,
+  image_uuid: task.request.imageId
+})
+
+const toResult = ({ status, result }: Task): TaskAnswer['result'] =>
+  status === 'success' && result
+    ? {
+        export_location: result.location,
+        bytes: result.bytes,
+        virtual_size: result.virtualSize,
+        checksums: { sha256: result.sha256 },
+        parts: result.parts,
+        duration_seconds: result.durationSeconds
+      }
+    : null
+
+/** Sent is not done: 100 % is said at success and never before. */
+function toProgress({ total, sent }: Progress, status: TaskStatus): TaskAnswer['progress'] {
+  const percent = total === 0 ? 0 : Math.floor((1000 * sent) / total) / 10
+  return { bytes_total: total, bytes_sent: sent, percent: status === 'success' ? percent : Math.min(percent, 99.9) }
+}
+
+function phaseOf({ status, attempts, failure }: Task): string | null {
+  if (isTerminal(status)) return failure?.phase ?? null
+  if (status === 'queued') return attempts === 0 ? 'accepted' : 'waiting_retry'
+  return status
+}
+
+/** What a filter by Glance's `status` means; both vocabularies are understood, and the specification's example `waiting`. */
+export const statusesOf = (status: string): readonly TaskStatus[] =>
+  status === 'pending' ? ['queued'] : status === 'processing' ? ['processing', 'transferring'] : exactStatus(status)
+
+/** What a filter by `task_status` means: `processing` leaves out `transferring`. */
+export const exactStatus = (status: string): readonly TaskStatus[] =>
+  status === 'waiting' || status === 'pending' ? ['queued'] : [status as TaskStatus]

@@ -1,0 +1,139 @@
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, connect } from 'node:net'
+import type { InjectOptions } from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import { appOver, MemoryService } from './memory-service.ts'
+
+/** One hostile request; `expect` are the statuses that are right. `body_gen` is `pre`, `n` times `rep`, `post`. */
+type Row = {
+  id: string
+  method: string
+  path: string
+  headers: Record<string, string>
+  expect: (number | string)[]
+  why: string
+  body?: string | null
+  raw?: string
+  body_gen?: { pre: string; rep: string; n: number; post: string }
+}
+
+const ROWS = readFileSync(new URL('../../fixtures/bad_requests.jsonl', import.meta.url), 'utf8')
+  .split('\n')
+  .filter((line) => line !== '')
+  .map((line) => JSON.parse(line) as Row)
+
+/** Rows about what is not here, or where Glance's contract says otherwise. */
+const SKIPPED: [RegExp, string][] = [
+  [/^tmp-/, 'there are no temporary URLs yet'],
+  [/^(idem-|rate-)/, 'there are no idempotency keys and rate limits yet'],
+  [
+    /^ct-/,
+    'Glance reads JSON under any Content-Type, and its clients rely on it; tokens are never sent by a browser itself'
+  ],
+  [/^wire-slowhdr$/, 'takes as long as the time limit of headers'],
+  [/^wire-hdr-20k$/, 'needs a socket: streams.test.ts has it'],
+  [/^meth-trace$/, 'its bytes have no token, and 401 comes before 405'],
+  [/^to-name-onion/, 'such a name is refused when it cannot be resolved: the task fails'],
+  [/^to-(no)?bucket/, 'the host of our s3 URLs is the bucket: rules of buckets are tested with the destination']
+]
+const skipReason = ({ id }: Row): string | undefined => SKIPPED.find(([pattern]) => pattern.test(id))?.[1]
+
+const TASK_A = '0a000000-0000-4000-8000-00000000000a'
+const VALUES: Record<string, string> = {
+  T_A: 'alice:demo:member',
+  T_B: 'bob:other:member',
+  T_READER: 'rita:demo:reader',
+  T_NOROLE: 'nora:demo:nobody',
+  T_EXPIRED: 'expired',
+  T_UNSCOPED: 'alice:none:member',
+  PROJECT_B: 'other',
+  TASK_A,
+  TASK_A_UPPER: TASK_A.toUpperCase(),
+  TASK_B: '0b000000-0000-4000-8000-00000000000b',
+  TASK_DONE: '0d000000-0000-4000-8000-00000000000d',
+  IMG: 'deadbeef-dead-dead-dead-beefbeefbeef',
+  IMG_B: 'b0000000-0000-4000-8000-00000000000b',
+  IMG_DELETED: 'de000000-0000-4000-8000-00000000000d',
+  IMG_DEACT: 'dac00000-0000-4000-8000-00000000000d'
+}
+const value = (name: string): string => VALUES[name] ?? name
+
+const CREDENTIALS = '{"access_key": "AKIAEXAMPLE", "secret_key": "s3cr3t-CANARY-1"}'
+const S3 = '{"kind": "s3_static", "access_key_id": "AKIAEXAMPLE", "secret_access_key": "s3cr3t-CANARY-1"}'
+const BEARER = '{"kind": "bearer", "token": "s3cr3t-CANARY-1"}'
+
+/**
+ * The rows' credentials are of nobody's kind: with one of ours, what is wrong with a row is what it says. Rows about
+ * `export_to` write `s3://host/bucket`; here the host of such a URL is the bucket, so they are asked of https.
+ */
+function fill(text: string, host: string, { id }: Row): string {
+  const ours = id.startsWith('to-')
+    ? text.replaceAll(CREDENTIALS, BEARER).replaceAll('"export_to": "s3://', '"export_to": "https://')
+    : text.replaceAll(CREDENTIALS, S3)
+  return ours.replaceAll('{{HOST}}', host).replaceAll(/\{\{(\w+)\}\}/g, (_all, name: string) => value(name))
+}
+
+function populated(): MemoryService {
+  const service = new MemoryService()
+  service.addImage({ id: imageId(value('IMG')), status: 'active' })
+  service.addImage({ id: imageId(value('IMG_B')), status: 'active', owner: ownerId('other') })
+  service.addImage({ id: imageId(value('IMG_DEACT')), status: 'killed' })
+  service.addTask({ id: taskId(TASK_A) })
+  service.addTask({ id: taskId(value('TASK_B')), owner: ownerId('other') })
+  service.addTask({ id: taskId(value('TASK_DONE')), status: 'success' })
+  return service
+}
+
+const app = appOver(populated())
+let port = 0
+beforeAll(async () => {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  port = (app.server.address() as AddressInfo).port
+})
+afterAll(() => app.close())
+
+/** The status of the answer to bytes sent as they are, or `close` where there was none. */
+async function sendRaw(text: string): Promise<number | 'close'> {
+  const socket = connect(port, '127.0.0.1')
+  socket.end(text)
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk)
+  const status = /^HTTP\/1\.1 (\d+)/.exec(Buffer.concat(chunks).toString())?.[1]
+  return status === undefined ? 'close' : Number(status)
+}
+
+function bodyOf({ body, body_gen: made }: Row): string | undefined {
+  if (made) return made.pre + made.rep.repeat(made.n) + made.post
+  return body ?? undefined
+}
+
+describe('hostile requests', () => {
+  const run = ROWS.filter((row) => !skipReason(row))
+
+  test.for(run)('$id: $why', async (row) => {
+    if (row.raw !== undefined) {
+      expect(row.expect).toContain(await sendRaw(fill(row.raw, `127.0.0.1:${port}`, row)))
+      return
+    }
+    const payload = bodyOf(row)
+    const headers = Object.entries(row.headers).map(([name, text]) => [name, fill(text, 'localhost', row)])
+    const answer = await app.inject({
+      method: row.method as NonNullable<InjectOptions['method']>,
+      url: fill(row.path, 'localhost', row),
+      headers: Object.fromEntries(headers),
+      ...(payload !== undefined && { payload: fill(payload, 'localhost', row) })
+    })
+
+    expect(row.expect).toContain(answer.statusCode)
+    expect(answer.statusCode).toBeLessThan(500)
+    expect(answer.body).not.toContain('CANARY')
+    if (answer.statusCode >= 400 && row.method !== 'HEAD')
+      expect(answer.json().error).toMatchObject({ code: answer.statusCode })
+  })
+
+  for (const [pattern, reason] of SKIPPED) {
+    const rows = ROWS.filter(({ id }) => pattern.test(id))
+    test.skip(`${rows.length} rows are not run: ${reason}`, () => {})
+  }
+})

@@ -1,0 +1,246 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { createDestinations } from '../../../src/destinations/registry.ts'
+import { objectUrl, parseTarget } from '../../../src/destinations/target.ts'
+import {
+  ImageExists,
+  ImageInUse,
+  ImageNotActive,
+  ImageNotFound,
+  ImageProtected,
+  MarkerNotFound,
+  TaskNotFound,
+  UploadConflict
+} from '../../../src/domain/errors.ts'
+import { type ImageId, imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import type { Image } from '../../../src/domain/image.ts'
+import { isTerminal, type Task } from '../../../src/domain/task.ts'
+import type { Viewer } from '../../../src/domain/viewer.ts'
+import { type AppParts, buildApp } from '../../../src/http/app.ts'
+import { devIdentity } from '../../../src/http/identity.ts'
+import type { TaskUses } from '../../../src/http/uses.ts'
+import type { Library } from '../../../src/library/library.ts'
+import type { ImageFields } from '../../../src/library/ports.ts'
+
+/** The use cases without a database: rows in maps, bytes in memory, tasks that move only when a test moves them. */
+export class MemoryService {
+  readonly tasks = new Map<string, Task>()
+  readonly images = new Map<string, Image>()
+  readonly data = new Map<string, Buffer>()
+  /** What the last `createExport` was given. */
+  asked: unknown
+  #clock = Date.parse('2026-11-22T06:50:39.123Z')
+
+  now(): Date {
+    this.#clock += 1000
+    return new Date(this.#clock)
+  }
+
+  addImage(change: Partial<Image> = {}): Image {
+    const now = this.now()
+    const image: Image = { ...BLANK_IMAGE, id: imageId(randomUUID()), createdAt: now, updatedAt: now, ...change }
+    this.images.set(image.id, image)
+    return image
+  }
+
+  addTask(change: Partial<Task> = {}): Task {
+    const now = this.now()
+    const task: Task = {
+      ...BLANK_TASK,
+      id: taskId(randomUUID()),
+      exportId: randomUUID(),
+      createdAt: now,
+      updatedAt: now,
+      ...change
+    }
+    this.tasks.set(task.id, task)
+    return task
+  }
+
+  changeTask(id: string, change: Partial<Task>): void {
+    const task = this.tasks.get(id)
+    if (!task) throw new Error(`no task ${id}`)
+    this.tasks.set(id, { ...task, updatedAt: this.now(), ...change })
+  }
+
+  readonly taskUses: TaskUses = {
+    createExport: async (viewer, requestId, body) => {
+      this.asked = body
+      const target = parseTarget(body.exportTo)
+      destinations.forTarget(target).check(objectUrl(target, randomUUID()), body.credentials)
+      const image = this.#visibleImage(viewer, body.imageId)
+      if (image.status !== 'active') throw new ImageNotActive(image.id, image.status)
+      return this.addTask({
+        owner: viewer.owner,
+        userId: viewer.userId,
+        requestId,
+        request: { imageId: body.imageId, exportTo: body.exportTo, exportFormat: body.exportFormat },
+        credentials: body.credentials ? { kind: body.credentials.kind, state: 'sealed' } : null
+      })
+    },
+    getTask: async (viewer, id) => {
+      const task = this.tasks.get(id)
+      if (!task || !mayRead(viewer, task)) throw new TaskNotFound(id)
+      return task
+    },
+    listTasks: async (viewer, { marker, sortDir, statuses, imageId, limit }) => {
+      const rows = [...this.tasks.values()]
+        .filter((task) => mayRead(viewer, task))
+        .filter((task) => !statuses || statuses.includes(task.status))
+        .filter((task) => !imageId || task.request.imageId === imageId)
+      return pageOf(sortDir === 'desc' ? rows.reverse() : rows, marker, limit)
+    }
+  }
+
+  readonly library: Library = {
+    createImage: async (viewer, { id, ...fields }) => {
+      if (id && this.images.has(id)) throw new ImageExists(id)
+      return this.addImage({ ...fields, ...(id && { id }), owner: viewer.owner })
+    },
+    getImage: async (viewer, id) => this.#visibleImage(viewer, id),
+    listImages: async (viewer, { name, marker, sortDir, limit }) => {
+      const rows = [...this.images.values()]
+        .filter((image) => mayRead(viewer, image) || image.visibility === 'public')
+        .filter((image) => name === undefined || image.name === name)
+      return pageOf(sortDir === 'desc' ? rows.reverse() : rows, marker, limit)
+    },
+    updateImage: async (viewer, id, change) => {
+      const image = this.#visibleImage(viewer, id)
+      const fields: ImageFields = change(image)
+      const updated = { ...image, ...fields, updatedAt: this.now() }
+      this.images.set(id, updated)
+      return updated
+    },
+    uploadImage: async (viewer, id, source, signal) => {
+      const image = this.#visibleImage(viewer, id)
+      if (image.status !== 'queued') throw new UploadConflict(id)
+      const chunks: Uint8Array[] = []
+      for await (const chunk of source) {
+        signal.throwIfAborted()
+        chunks.push(Buffer.from(chunk))
+      }
+      this.store(id, Buffer.concat(chunks))
+    },
+    readImage: async (viewer, id, range, signal) => {
+      const image = this.#visibleImage(viewer, id)
+      const all = this.data.get(id)
+      if (!all) return null
+      const bytes = range ? all.subarray(range.offset, range.offset + range.length) : all
+      return {
+        size: all.length,
+        checksum: image.checksum,
+        bytes: reusingOneBuffer(bytes, signal),
+        [Symbol.asyncDispose]: async () => {}
+      }
+    },
+    deleteImage: async (viewer, id) => {
+      const image = this.#visibleImage(viewer, id)
+      if (image.protected) throw new ImageProtected(id)
+      const open = [...this.tasks.values()].filter((task) => task.request.imageId === id && !isTerminal(task.status))
+      if (open.length > 0)
+        throw new ImageInUse(
+          id,
+          open.map((task) => task.id)
+        )
+      this.images.delete(id)
+    }
+  }
+
+  /** Gives an image its data. */
+  store(id: ImageId, bytes: Buffer): void {
+    const image = this.images.get(id)
+    if (!image) throw new ImageNotFound(id)
+    const hash = (algorithm: string) => createHash(algorithm).update(bytes).digest('hex')
+    this.data.set(id, bytes)
+    this.images.set(id, {
+      ...image,
+      status: 'active',
+      size: bytes.length,
+      virtualSize: bytes.length,
+      checksum: hash('md5'),
+      sha512: hash('sha512')
+    })
+  }
+
+  #visibleImage(viewer: Viewer, id: ImageId): Image {
+    const image = this.images.get(id)
+    if (!image || !(mayRead(viewer, image) || image.visibility === 'public')) throw new ImageNotFound(id)
+    return image
+  }
+}
+
+const destinations = createDestinations({ allowedNetworks: [], allowedEndpoints: [] })
+
+/** An app over `service` that answers dev tokens. */
+export const appOver = (service: MemoryService, change: Partial<AppParts> = {}) =>
+  buildApp({
+    tasks: service.taskUses,
+    images: service.library,
+    health: { ready: async () => ({ ok: true, reasons: [] }) },
+    identity: devIdentity,
+    publicUrl: () => 'http://images.example.com:9292',
+    formats: ['raw', 'qcow2'],
+    diskFormats: ['raw', 'qcow2'],
+    credentialSchemas: destinations.credentialSchemas,
+    ...change
+  })
+
+export const token = (project: string, roles = 'member', user = 'alice') => ({
+  'x-auth-token': `${user}:${project}:${roles}`
+})
+
+/** As a real library gives them: every chunk in the same buffer. */
+async function* reusingOneBuffer(bytes: Buffer, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.alloc(4096)
+  for (let at = 0; at < bytes.length; at += buffer.length) {
+    signal.throwIfAborted()
+    yield buffer.subarray(0, bytes.copy(buffer, 0, at))
+  }
+}
+
+const mayRead = (viewer: Viewer, row: { readonly owner: string }): boolean => viewer.admin || row.owner === viewer.owner
+
+function pageOf<T extends { readonly id: string }>(rows: T[], marker: string | undefined, limit: number): T[] {
+  if (marker === undefined) return rows.slice(0, limit)
+  const at = rows.findIndex((row) => row.id === marker)
+  if (at < 0) throw new MarkerNotFound(marker)
+  return rows.slice(at + 1, at + 1 + limit)
+}
+
+const BLANK_IMAGE: Omit<Image, 'id' | 'createdAt' | 'updatedAt'> = {
+  owner: ownerId('demo'),
+  status: 'queued',
+  name: null,
+  diskFormat: 'raw',
+  containerFormat: 'bare',
+  visibility: 'private',
+  protected: false,
+  minDisk: 0,
+  minRam: 0,
+  tags: [],
+  properties: {},
+  size: null,
+  virtualSize: null,
+  checksum: null,
+  sha512: null
+}
+
+const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
+  owner: ownerId('demo'),
+  userId: 'alice',
+  requestId: 'req-1',
+  request: {
+    imageId: imageId('deadbeef-dead-dead-dead-beefbeefbeef'),
+    exportTo: 'https://store.example.com/mycontainer/path',
+    exportFormat: 'qcow2'
+  },
+  status: 'queued',
+  message: '',
+  progress: null,
+  failure: null,
+  result: null,
+  credentials: null,
+  attempts: 0,
+  startedAt: null,
+  finishedAt: null,
+  expiresAt: null
+}
