@@ -1,0 +1,27 @@
+# API, worker and migrations are one image with three commands: src/start/http.ts, worker.ts, migrate.ts.
+# Node runs the TypeScript sources as they are, so there is no build step.
+
+FROM node:24-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+# The optional packages are a Node and a PostgreSQL for machines that have none.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+
+FROM node:24-slim
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends qemu-utils \
+  && rm -rf /var/lib/apt/lists/* \
+  && install -d -o node -g node -m 0700 /data /keys
+WORKDIR /app
+COPY --from=packages /app/node_modules node_modules
+COPY package.json LICENSE ./
+COPY migrations migrations
+COPY src src
+
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=9292 IDENTITY=trusted-headers DATA_DIR=/data KEK_FILE=/keys/kek.json
+USER node
+VOLUME /data
+EXPOSE 9292
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "src/start/http.ts"]

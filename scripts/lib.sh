@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# What the scripts share: makes sure that everything they need is there. Sourced by scripts and .ci/run.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+# Ordinary users' PATH on Debian is without the folders of mke2fs.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# The npm packages, as package-lock.json has them. Among them is the Node that everything runs on.
+ensure_npm() {
+  local installed=$root/node_modules/.package-lock.json
+  if [[ ! -e $installed || $root/package-lock.json -nt $installed ]]; then
+    has npm || die 'npm is missing: install Node.js (any version that has npm 9 or newer), then run this again.'
+    say '==> npm ci'
+    (cd -- "$root" && npm ci --no-audit --no-fund --loglevel=error >&2) ||
+      die 'npm ci failed; its messages stand above.'
+  fi
+  [[ -x $root/node_modules/.bin/node ]] || has_node_24 ||
+    die 'Node.js 24 is missing: npm ci brings it on Linux for x64 and arm64; elsewhere install it yourself.'
+}
+
+has_node_24() { has node && (($(node -p 'process.versions.node.split(".")[0]') >= 24)); }
+
+# The programs npm cannot bring. Redis and Glance's client are welcome but not needed: without them the tests use Valkey as
+# WASM, and say how many they skipped. The demo needs neither.
+ensure_tools() {
+  local needed=() wanted=()
+  has qemu-img || needed+=(qemu-utils)
+  has mke2fs || needed+=(e2fsprogs)
+  if [[ ${1:-} == for_tests ]]; then
+    has redis-server || [[ -n ${REDIS_URL:-} ]] || wanted+=(redis-server)
+    [[ -x /usr/bin/glance ]] || wanted+=(python3-glanceclient)
+  fi
+
+  if ((${#needed[@]} + ${#wanted[@]} > 0)); then
+    apt_install "${needed[@]}" "${wanted[@]}" || ((${#needed[@]} == 0)) || apt_install "${needed[@]}" || true
+  fi
+  has qemu-img || die "qemu-img is missing: install it (Debian, Ubuntu: sudo apt-get install qemu-utils), then run this again."
+  has mke2fs || die "mke2fs is missing: install it (Debian, Ubuntu: sudo apt-get install e2fsprogs), then run this again."
+}
+
+# Installs packages quietly, without starting their services. Fails where that is not possible.
+apt_install() {
+  local as_root=()
+  has apt-get || return 1
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || return 1
+    as_root=(sudo -n)
+  fi
+  say "==> apt-get install $*"
+  "${as_root[@]}" bash -s -- "$@" >&2 <<'AS_ROOT'
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Debian asks this program before it starts a service; 101 means no.
+if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+  trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+fi
+
+apt() { apt-get -o DPkg::Lock::Timeout=120 "$@" </dev/null >"$log" 2>&1; }
+get() { apt install --yes --no-install-recommends "$@"; }
+
+# The lists of packages may be missing or old: then they are fetched, and it is tried once more.
+get "$@" || { apt update && get "$@"; } || {
+  tail -n 5 "$log"
+  exit 1
+}
+AS_ROOT
+}
+
+version_of() { "$@" 2>/dev/null | grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }

@@ -1,0 +1,156 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import { DEFAULT_LIMITS } from './destinations/connection.ts'
+import { createDestinations, type Destinations } from './destinations/registry.ts'
+import { diskReaders } from './disks/registry.ts'
+import { createExport } from './export/create-export.ts'
+import type { TaskStore, Vault } from './export/ports.ts'
+import { getTask } from './export/read-tasks.ts'
+import { runNextExport } from './export/run-export.ts'
+import { sweepTasks } from './export/sweep-tasks.ts'
+import { createFormats } from './formats/registry.ts'
+import { buildApp } from './http/app.ts'
+import { devIdentity, trustedHeadersIdentity } from './http/identity.ts'
+import { type LibraryFiles, libraryFiles } from './images/library-files.ts'
+import { createLibrary } from './library/library.ts'
+import { imageStore } from './postgres/image-store.ts'
+import { createPool } from './postgres/pool.ts'
+import { createTaskStore } from './postgres/task-store.ts'
+import type { QueueBackend } from './queue/backend.ts'
+import { createExportQueue } from './queue/export-queue.ts'
+import { startExportWorker } from './queue/export-worker.ts'
+import { readKeys, readOrMakeKeys } from './vault/keys.ts'
+import { createVault } from './vault/vault.ts'
+
+/** A part of the service that runs until it is closed. */
+export type Running = { close(): Promise<void> }
+
+/** What both processes stand on: the rows, the images' files, the destinations, the vault and the doorbell. */
+export type Foundation = Running & {
+  readonly config: Config
+  readonly log: Logger
+  readonly pool: pg.Pool
+  readonly tasks: TaskStore
+  readonly files: LibraryFiles
+  readonly destinations: Destinations
+  readonly vault: Vault
+  readonly queue: ReturnType<typeof createExportQueue>
+  readonly backend: QueueBackend
+}
+
+const POOL_CONNECTIONS = 10
+
+/** @param databaseUrl of a database whose schema is this release's */
+export async function layFoundation(config: Config, log: Logger, databaseUrl: string): Promise<Foundation> {
+  const pool = createPool({
+    url: databaseUrl,
+    max: POOL_CONNECTIONS,
+    onError: (err) => log.warn({ err }, 'database connection lost')
+  })
+  const extraCa = config.DESTINATION_CA_FILE && (await readFile(config.DESTINATION_CA_FILE, 'utf8'))
+  const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
+  const destinations = createDestinations({
+    allowedNetworks: config.ALLOWED_NETWORKS,
+    allowedEndpoints: config.ALLOWED_ENDPOINTS,
+    limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
+    ...(extraCa && { extraCa })
+  })
+  const dir = join(config.DATA_DIR, 'images')
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const backend = queueBackend(config, databaseUrl)
+  const queue = createExportQueue(backend, log)
+  const keys = config.KEK_FILE ? readKeys(config.KEK_FILE) : readOrMakeKeys(join(config.DATA_DIR, 'kek.json'))
+  return {
+    config,
+    log,
+    pool,
+    tasks: createTaskStore(pool, {
+      maxAttempts: config.TASK_ATTEMPTS,
+      deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
+      keepMs: config.TASK_KEEP_SECONDS * 1000,
+      leaseMs: config.LEASE_SECONDS * 1000
+    }),
+    files: libraryFiles({ dir, uploadOf: (id) => imageStore(pool).uploadOf(id) }),
+    destinations,
+    vault: createVault(await keys),
+    backend,
+    queue,
+    async close() {
+      destinations.close()
+      await queue.close()
+      await pool.end()
+    }
+  }
+}
+
+const queueBackend = (config: Config, databaseUrl: string): QueueBackend =>
+  config.REDIS_URL ? { kind: 'redis', url: config.REDIS_URL } : { kind: 'postgres', url: databaseUrl }
+
+/** The API, listening. Its `url` is where. */
+export async function startHttp(on: Foundation): Promise<Running & { readonly url: string }> {
+  const { config, log, pool, files } = on
+  const readers = diskReaders()
+  const formats = createFormats()
+  const library = createLibrary({
+    store: imageStore(pool),
+    files,
+    readers,
+    limits: { maxVirtualSize: config.MAX_VIRTUAL_BYTES, maxImageSize: config.MAX_IMAGE_BYTES }
+  })
+  const app = buildApp({
+    tasks: {
+      createExport: createExport({ ...on, formats }),
+      getTask: getTask(on),
+      listTasks: (viewer, query) => on.tasks.list(viewer, query)
+    },
+    images: library,
+    health: { ready: () => readiness(pool) },
+    identity: config.IDENTITY === 'dev' ? devIdentity : trustedHeadersIdentity,
+    publicUrl: () => config.PUBLIC_URL ?? app.listeningOrigin,
+    logger: log,
+    formats: [...formats.keys()],
+    diskFormats: [...readers.keys()],
+    credentialSchemas: on.destinations.credentialSchemas
+  })
+  const url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'API bound' })
+  return { url, close: () => app.close() }
+}
+
+async function readiness(pool: pg.Pool) {
+  try {
+    await pool.query('select 1')
+    return { ok: true, reasons: [] }
+  } catch {
+    return { ok: false, reasons: ['the database does not answer'] }
+  }
+}
+
+/** A worker, answering the doorbell and sweeping. */
+export function startWorker(on: Foundation): Promise<Running> {
+  const { config, log, tasks, queue } = on
+  return startExportWorker({
+    backend: on.backend,
+    concurrency: config.WORKER_CONCURRENCY,
+    sweepMs: config.SWEEP_SECONDS * 1000,
+    log,
+    sweep: sweepTasks({ tasks, queue, log }),
+    tidy: async () => {
+      const uploads = await on.files.sweep()
+      if (uploads > 0) log.info({ uploads }, 'leftovers of dead uploads removed')
+    },
+    runNext: runNextExport({
+      ...on,
+      images: on.files,
+      readers: diskReaders(),
+      limits: { maxVirtualSize: config.MAX_VIRTUAL_BYTES },
+      formats: createFormats(),
+      times: { leaseMs: config.LEASE_SECONDS * 1000 },
+      clock: () => performance.now(),
+      workerId: `${hostname()}:${process.pid}`
+    })
+  })
+}

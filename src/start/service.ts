@@ -1,0 +1,72 @@
+import closeWithGrace from 'close-with-grace'
+import type { Logger } from 'pino'
+import type { Running } from '../compose.ts'
+import { type Config, ConfigInvalid, readConfig } from '../config.ts'
+import { EmbeddedPostgresError } from '../embedded/postgres-error.ts'
+import { createLogger } from '../logger.ts'
+import { SchemaMismatch } from '../postgres/migrate.ts'
+import { KeyFileInvalid } from '../vault/keys.ts'
+
+/** Parts started so far; they are closed in the opposite order, whether the start succeeded or not. */
+export class Parts {
+  readonly #parts: Running[] = []
+
+  async add<T extends Running>(starting: Promise<T>): Promise<T> {
+    const part = await starting
+    this.#parts.push(part)
+    return part
+  }
+
+  async close(): Promise<void> {
+    for (let part = this.#parts.pop(); part; part = this.#parts.pop()) await part.close()
+  }
+}
+
+/** Longer than a worker needs to hand its exports back; after that the leases run out by themselves. */
+const GRACE_MS = 20_000
+
+/** Runs one process of the service until SIGTERM or SIGINT, which end it cleanly with 0; a second signal ends it at once. */
+export const runService = (
+  options: { readonly split: boolean },
+  start: (config: Config, log: Logger, parts: Parts) => Promise<void>
+): Promise<void> =>
+  runOnce(options, async (config, log) => {
+    const parts = new Parts()
+    closeWithGrace({ delay: GRACE_MS, logger: false }, async ({ signal, err }) => {
+      if (err) log.fatal({ err }, 'stopping after an error')
+      else log.info({ signal }, 'stopping')
+      await parts.close()
+      log.info({}, 'stopped')
+    })
+    try {
+      await start(config, log, parts)
+    } catch (error) {
+      await parts.close().catch(() => {}) // what went wrong first is what has to be said
+      throw error
+    }
+  })
+
+/** Runs `work` with the settings of the environment. What cannot work is said in a sentence, and the process ends with 1. */
+export async function runOnce(
+  options: { readonly split: boolean },
+  work: (config: Config, log: Logger) => Promise<void>
+): Promise<void> {
+  let log: Logger | undefined
+  try {
+    const config = readConfig(process.env, options)
+    log = createLogger(config.LOG_LEVEL)
+    await work(config, log)
+  } catch (error) {
+    if (isForOperators(error)) process.stderr.write(`${error.message}\n`)
+    else if (log) log.fatal({ err: error }, 'the service could not start')
+    else throw error
+    process.exit(1)
+  }
+}
+
+const isForOperators = (error: unknown): error is Error =>
+  error instanceof ConfigInvalid ||
+  error instanceof KeyFileInvalid ||
+  error instanceof SchemaMismatch ||
+  error instanceof EmbeddedPostgresError ||
+  (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')

@@ -1,0 +1,96 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const SRC = join(import.meta.dirname, '../src')
+
+/** Room -> rooms it may import. A room may always import itself and `domain`. Their order is the direction. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  embedded: [],
+  disks: [],
+  destinations: [],
+  images: ['disks'],
+  formats: ['disks'],
+  pipeline: ['disks', 'formats', 'destinations'],
+  export: ['disks', 'images', 'formats', 'destinations', 'pipeline'],
+  library: ['disks', 'images'],
+  vault: ['export', 'destinations'],
+  postgres: ['export', 'library'],
+  queue: ['export'],
+  http: ['export', 'library', 'disks', 'destinations']
+}
+/** Libraries that belong to one room: nobody else may know of them. */
+const OWN_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  fastify: ['http'],
+  '@fastify/': ['http'],
+  bullmq: ['queue', 'postgres'],
+  pg: ['postgres', 'embedded'],
+  '@aws-sdk/': ['destinations'],
+  'node:http': ['destinations', 'http'],
+  'node:child_process': ['embedded']
+}
+/** What builds the whole may know every room. */
+const BUILDERS = ['compose.ts', 'config.ts', 'logger.ts', 'start']
+
+const room = (path: string): string => path.split('/')[0] ?? ''
+const files = globSync('**/*.ts', { cwd: SRC })
+const imports = files.flatMap((file) =>
+  [...readFileSync(join(SRC, file), 'utf8').matchAll(/(?:from|import) '([^']+)'/g)].map(([, target = '']) => ({
+    file,
+    target: target.startsWith('.') ? relative(SRC, join(SRC, dirname(file), target)) : target,
+    inside: target.startsWith('.')
+  }))
+)
+
+describe('imports', () => {
+  it('are found at all', () => {
+    expect(imports.filter(({ inside }) => inside).length).toBeGreaterThan(100)
+  })
+
+  it('follow the direction of the rooms', () => {
+    const breaches = imports
+      .filter(({ inside, file }) => inside && !BUILDERS.includes(room(file)))
+      .filter(({ file, target }) => ![room(file), 'domain', ...(MAY_IMPORT[room(file)] ?? [])].includes(room(target)))
+    expect(breaches).toEqual([])
+  })
+
+  it('keep libraries in their rooms, but for types', () => {
+    const breaches = imports
+      .filter(({ inside, file }) => !inside && !BUILDERS.includes(room(file)))
+      .filter(({ file, target }) =>
+        Object.entries(OWN_LIBRARIES).some(
+          ([library, rooms]) =>
+            (library.endsWith('/') ? target.startsWith(library) : target === library) &&
+            !rooms.includes(room(file)) &&
+            !onlyTypes(file, target)
+        )
+      )
+    expect(breaches).toEqual([])
+  })
+
+  it('know every room', () => {
+    const rooms = new Set(files.map(room).filter((name) => !BUILDERS.includes(name)))
+    expect([...rooms].sort()).toEqual(Object.keys(MAY_IMPORT).sort())
+  })
+})
+
+const onlyTypes = (file: string, target: string): boolean =>
+  new RegExp(`import type [^\\n]*from '${target}'`).test(readFileSync(join(SRC, file), 'utf8'))
+
+describe('files', () => {
+  it('read the environment in start/ only', () => {
+    const readers = files.filter((file) => /process\.env\b/.test(readFileSync(join(SRC, file), 'utf8')))
+    expect(readers.filter((file) => room(file) !== 'start')).toEqual([])
+  })
+
+  it('have no barrels and no drawers for everything', () => {
+    expect(files.filter((file) => /(^|\/)(index\.ts|utils|helpers|common|types|services)(\/|$)/.test(file))).toEqual([])
+  })
+
+  it('stay readable: at most 300 lines', () => {
+    const oneTable = ['destinations/failures.ts'] // every way a destination can fail, and what is said of it
+    const long = files.filter((file) => readFileSync(join(SRC, file), 'utf8').split('\n').length > 300)
+    expect(long).toEqual(oneTable)
+  })
+})

@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+import { settingsSchema } from '../../src/config.ts'
+import { freshDatabase } from '../support/postgres.ts'
+import { putServer } from '../support/put-server.ts'
+import { Client, startProcess } from '../support/service.ts'
+
+const README = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8')
+const [start = '', ...commands] = [...README.matchAll(/```sh\n(.*?)```/gs)].map(([, text = '']) => text)
+const run = promisify(execFile)
+
+it('README: every command of "Use it" does what the text says', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'readme-'))
+  await using database = await freshDatabase()
+  await using place = await putServer()
+  const settings = Object.fromEntries(
+    [...start.matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value])
+  )
+  expect(settings).toEqual({ ALLOWED_NETWORKS: '127.0.0.0/8' })
+  await using service = startProcess('all', { ...settings, DATABASE_URL: database.url, DATA_DIR: join(folder, 'data') })
+  const url = String((await service.line('listening')).url)
+  await writeFile(join(folder, 'disk.raw'), Buffer.alloc(1 << 20, 'glance-export'))
+  const env: Record<string, string | undefined> = {
+    PATH: process.env.PATH,
+    PLACE: `http://127.0.0.1:${place.port}/place`
+  }
+  const shell = async (command: string) => {
+    const { stdout } = await run('bash', ['-euc', command.replaceAll('http://127.0.0.1:9292', url)], {
+      env,
+      cwd: folder
+    })
+    return stdout === '' ? {} : JSON.parse(stdout)
+  }
+
+  expect(commands).toHaveLength(4)
+  const [images = '', create = '', show = '', remove = ''] = commands
+  const [makeImage = '', upload = ''] = images.split('\n\n')
+  env.IMAGE = (await shell(makeImage)).id
+  await shell(upload)
+  env.TASK = (await shell(create)).id
+  const task = await new Client(url).ended(String(env.TASK))
+  expect(await shell(show)).toMatchObject({
+    id: env.TASK,
+    task_status: 'success',
+    export_location: task.export_location
+  })
+  expect(place.seen.find(({ method }) => method === 'PUT')?.headers.authorization).toMatch(/^Basic /)
+  expect(await shell(remove)).toEqual({})
+  await rm(folder, { recursive: true })
+})
+
+it('README: the table of settings is the list of settings', () => {
+  const rows = [...README.matchAll(/^\| `([A-Z_]+)` \| (?:`(.*?)`)? *\| (.+) \|$/gm)].map(([, ...cells]) => cells)
+  const properties: Record<string, { default?: unknown; description: string }> = JSON.parse(
+    JSON.stringify(settingsSchema.properties)
+  )
+  const expected = Object.entries(properties).map(([name, { default: value, description }]) => {
+    return [name, value === undefined || value === '' ? undefined : String(value), description]
+  })
+  expect(rows).toEqual(expected)
+})

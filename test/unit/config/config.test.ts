@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { readConfig } from '../../../src/config.ts'
+
+const read = (env: NodeJS.ProcessEnv, split = false) => readConfig(env, { split })
+
+describe('configuration', () => {
+  it('needs nothing', () => {
+    expect(read({})).toMatchObject({
+      HOST: '127.0.0.1',
+      PORT: 9292,
+      IDENTITY: 'dev',
+      WORKER_CONCURRENCY: 2,
+      ALLOWED_NETWORKS: []
+    })
+  })
+
+  it('takes lists apart and numbers as numbers, and an empty value for none', () => {
+    const env = { ALLOWED_NETWORKS: '10.0.0.0/8, fd00::/8', PORT: '0', REDIS_URL: '' }
+    expect(read(env)).toMatchObject({ ALLOWED_NETWORKS: ['10.0.0.0/8', 'fd00::/8'], PORT: 0 })
+    expect(read(env).REDIS_URL).toBeUndefined()
+  })
+
+  it.each([
+    [{ PORT: 'x' }, /PORT must be integer/],
+    [{ PORT: '70000' }, /PORT must be <= 65535/],
+    [{ IDENTITY: 'nobody' }, /IDENTITY must be one of dev, trusted-headers/],
+    [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be/],
+    [{ IDENTITY: 'keystone' }, /IDENTITY=keystone is not in this version/],
+    [{ FILE_ROOT: '/srv' }, /FILE_ROOT is not in this version/],
+    [{ HOST: '0.0.0.0' }, /HOST must be a loopback address/],
+    [{ IDENTITY: 'trusted-headers' }, /KEK_FILE is needed/],
+    [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL must start with postgres/],
+    [{ REDIS_URL: 'http://x' }, /REDIS_URL must start with redis/],
+    [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be/],
+    [{ ALLOWED_NETWORKS: '10.0.0.0' }, /ALLOWED_NETWORKS: 10.0.0.0 is not a network/],
+    [{ ALLOWED_ENDPOINTS: 'minio' }, /ALLOWED_ENDPOINTS: minio is not of the form/]
+  ])('refuses %o', (env, why) => {
+    expect(() => read(env)).toThrow(why)
+  })
+
+  it('says everything that is wrong at once, and shows no URL, which may hold a password', () => {
+    const env = { PORT: 'x', IDENTITY: 'keystone', WORKER_CONCURRENCY: '0' }
+    expect(() => read(env)).toThrow(/IDENTITY=keystone[\s\S]*PORT[\s\S]*WORKER_CONCURRENCY/)
+    expect(() => read({ DATABASE_URL: 'mysql://u:CANARY@h' })).not.toThrow(/CANARY/)
+  })
+
+  it('wants a database of its own for split processes', () => {
+    expect(() => read({}, true)).toThrow(/DATABASE_URL is needed/)
+    expect(read({ DATABASE_URL: 'postgres://h/d' }, true).DATABASE_URL).toBe('postgres://h/d')
+  })
+})
