@@ -10,6 +10,7 @@ create table tasks (
     check (status in ('queued', 'processing', 'transferring', 'success', 'failure')),
   export_to text not null,
   export_format text not null,
+  format_options jsonb not null default '{}',
   export_id uuid not null,
   source jsonb not null, -- the image as it was at create: disk_format, size, sha512
 

@@ -1,5 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import type { Logger } from 'pino'
@@ -13,10 +13,13 @@ import { getTask } from './export/read-tasks.ts'
 import { runNextExport } from './export/run-export.ts'
 import { sweepTasks } from './export/sweep-tasks.ts'
 import { createFormats } from './formats/registry.ts'
+import { createHashers } from './hashing/hashers.ts'
 import { buildApp } from './http/app.ts'
 import { devIdentity, trustedHeadersIdentity } from './http/identity.ts'
 import { type LibraryFiles, libraryFiles } from './images/library-files.ts'
 import { createLibrary } from './library/library.ts'
+import { createCompressors } from './pipeline/compressors.ts'
+import type { Threads } from './pipeline/shipment.ts'
 import { imageStore } from './postgres/image-store.ts'
 import { createPool } from './postgres/pool.ts'
 import { createTaskStore } from './postgres/task-store.ts'
@@ -39,6 +42,7 @@ export type Foundation = Running & {
   readonly destinations: Destinations
   readonly vault: Vault
   readonly queue: ReturnType<typeof createExportQueue>
+  readonly threads: Threads
   readonly backend: QueueBackend
 }
 
@@ -63,6 +67,8 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const backend = queueBackend(config, databaseUrl)
   const queue = createExportQueue(backend, log)
+  const cores = availableParallelism()
+  const threads = { compressors: createCompressors(cores), hashers: createHashers(cores) }
   const keys = config.KEK_FILE ? readKeys(config.KEK_FILE) : readOrMakeKeys(join(config.DATA_DIR, 'kek.json'))
   return {
     config,
@@ -74,12 +80,14 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       keepMs: config.TASK_KEEP_SECONDS * 1000,
       leaseMs: config.LEASE_SECONDS * 1000
     }),
-    files: libraryFiles({ dir, uploadOf: (id) => imageStore(pool).uploadOf(id) }),
+    files: libraryFiles({ dir, hashers: threads.hashers, uploadOf: (id) => imageStore(pool).uploadOf(id) }),
     destinations,
     vault: createVault(await keys),
     backend,
     queue,
+    threads,
     async close() {
+      await Promise.all([threads.compressors.close(), threads.hashers.close()])
       destinations.close()
       await queue.close()
       await pool.end()
@@ -148,6 +156,7 @@ export function startWorker(on: Foundation): Promise<Running> {
       readers: diskReaders(),
       limits: { maxVirtualSize: config.MAX_VIRTUAL_BYTES },
       formats: createFormats(),
+      threads: on.threads,
       times: { leaseMs: config.LEASE_SECONDS * 1000 },
       clock: () => performance.now(),
       workerId: `${hostname()}:${process.pid}`

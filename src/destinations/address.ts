@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { DestinationInvalid } from '../domain/errors.ts'
+import { DestinationInvalid } from '../domain/destination-errors.ts'
 import { type Host, readHost } from './host.ts'
 
 export type AddressSettings = {

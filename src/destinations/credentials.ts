@@ -1,4 +1,4 @@
-import { DestinationInvalid } from '../domain/errors.ts'
+import { DestinationInvalid } from '../domain/destination-errors.ts'
 import type { Credentials } from './destination.ts'
 
 export const credentialsInvalid = (field: string, why: string): DestinationInvalid =>

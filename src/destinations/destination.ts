@@ -10,8 +10,9 @@ export type UploadTarget = {
   /** The whole URL of the object: `<export_to>/<export_id>`, checked by `check`. */
   readonly url: URL
   readonly credentials: Secret<Credentials> | undefined
-  /** Exact length in bytes. */
+  /** Bytes of the object; where `exact` is false, the most it can have. */
   readonly length: number
+  readonly exact: boolean
   readonly mediaType: string
 }
 
@@ -59,6 +60,8 @@ export interface Destination {
   readonly schemes: readonly string[]
   /** JSON Schemas of the credentials it takes, one a `kind`. */
   readonly credentialSchemas: readonly TSchema[]
+  /** Takes parts in any order, and an object whose length is known only with its last part. Otherwise: one body, exact. */
+  readonly anyOrder: boolean
   /** True when a request without credentials makes sense. */
   readonly anonymous: boolean
   check(url: URL, credentials: Credentials | undefined): void

@@ -1,4 +1,4 @@
-import { DestinationError, type DestinationFailure } from '../domain/errors.ts'
+import { DestinationError, type DestinationFailure } from '../domain/destination-errors.ts'
 import type { Actor } from '../domain/task.ts'
 
 type Row = {

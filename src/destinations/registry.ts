@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net'
 import type { TSchema } from 'typebox'
-import { DestinationInvalid } from '../domain/errors.ts'
+import { DestinationInvalid } from '../domain/destination-errors.ts'
 import { type AddressSettings, createAddressPolicy } from './address.ts'
 import { createConnections, DEFAULT_LIMITS, type Limits } from './connection.ts'
 import type { Destination } from './destination.ts'

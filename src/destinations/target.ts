@@ -1,4 +1,4 @@
-import { DestinationInvalid } from '../domain/errors.ts'
+import { DestinationInvalid } from '../domain/destination-errors.ts'
 import { readHost } from './host.ts'
 
 const MAX_LENGTH = 2048

@@ -35,20 +35,32 @@ export async function openDisk(
 /**
  * Refuses a disk whose own bytes would be taken for an image format once they stand bare in a file: a guest could have
  * written a header there that names files of whoever opens the export. Throws ImageUnsafe.
+ * @param declared the image's `disk_format`: the bytes of an ISO image are one by right
  */
-export async function assertBareDisk(disk: Disk): Promise<void> {
-  const nested = formatsIn(await marksOf(disk, disk.virtualSize)).find(({ bare }) => !bare)
+export async function assertBareDisk(disk: Disk, declared?: string): Promise<void> {
+  const found = formatsIn(await marksOf(disk, disk.virtualSize))
+  const nested = found.find((signature) => !mayStandIn(declared === 'iso' ? 'iso' : 'raw', signature))
   if (nested) throw new ImageUnsafe('nested_format', `the content of its disk looks like a ${nested.format} image`)
 }
 
-/** A bare disk may hold what disks hold; an image of any other format must look like that format and like nothing else. */
+/** Formats without a mark of their own: the file is the bare disk. */
+const UNMARKED: ReadonlySet<string> = new Set(['raw', 'ami', 'aki', 'ari'])
+
+/** A bare disk may look like what disks hold; an image of any other format must look like that format. */
 function checkFormat(found: readonly Signature[], declared: string): void {
-  const other = found.find(({ format, bare }) => format !== declared && !(declared === 'raw' && bare))
-  const itself = declared === 'raw' ? other === undefined : found.some(({ format }) => format === declared)
+  const other = found.find((signature) => !mayStandIn(declared, signature))
+  const itself = UNMARKED.has(declared) ? other === undefined : found.some(({ format }) => format === declared)
   if (!itself) {
     throw new ImageUnsafe('format_mismatch', `it is declared ${declared} but looks like ${other?.format ?? 'no image'}`)
   }
   if (other) throw new ImageUnsafe('multiple_formats', `it looks like ${declared} and like ${other.format} at once`)
+}
+
+/** Whether this mark is no contradiction in an image of the declared format. */
+function mayStandIn(declared: string, { format, bare }: Signature): boolean {
+  if (format === declared) return true
+  // An ISO image that also starts from a USB stick begins with a partition table.
+  return declared === 'iso' ? format === 'mbr' || format === 'gpt' : UNMARKED.has(declared) && bare
 }
 
 const formatsIn = (marks: Marks): Signature[] => SIGNATURES.filter(({ matches }) => matches(marks))

@@ -4,8 +4,8 @@ import { checkRange, checkVirtualSize } from './bounds.ts'
 import type { Disk, DiskReader, Extent, RandomAccess, Range } from './disk.ts'
 
 /** The bare disk: byte n of the file is byte n of the disk. A file of odd length is filled up with zeros to a sector. */
-export const raw: DiskReader = {
-  name: 'raw',
+const bytesAs = (name: string): DiskReader => ({
+  name,
   async open(file, limits) {
     const virtualSize = checkVirtualSize(roundUp(file.size, 512), limits)
     const ranges = file.dataRanges ?? [{ offset: 0, length: file.size }]
@@ -18,7 +18,15 @@ export const raw: DiskReader = {
     }
     return new RawDisk(file, virtualSize, ranges)
   }
-}
+})
+
+export const raw = bytesAs('raw')
+/** A CD or DVD. Its bytes are those of the medium; openDisk demands that they look like one. */
+export const iso = bytesAs('iso')
+/** Amazon's machine image, kernel and ramdisk, which Glance keeps apart by name only. */
+export const ami = bytesAs('ami')
+export const aki = bytesAs('aki')
+export const ari = bytesAs('ari')
 
 class RawDisk implements Disk {
   readonly virtualSize: number

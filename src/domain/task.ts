@@ -24,16 +24,22 @@ export type ExportResult = {
   readonly location: string
   readonly bytes: number
   readonly virtualSize: number
-  /** SHA-256 of the written bytes, lower-case hex. */
-  readonly sha256: string
+  /** SHA-256 of the written bytes, lower-case hex; null where the head of the file was sent last. */
+  readonly sha256: string | null
+  /** SHA-256 of the SHA-256 of every part of `partBytes`, joined in the file's order; where `sha256` is null. */
+  readonly composite: { readonly sha256: string; readonly partBytes: number } | null
   readonly parts: number
   readonly durationSeconds: number
 }
 
-/** Bytes moved by the attempt now running; `total` is the exact length of the file to be written. */
+/** How far the attempt now running is. */
 export type Progress = {
-  readonly total: number
+  /** Bytes of the file to be written; null while nobody can know, as it is compressed on the way. */
+  readonly total: number | null
+  /** Bytes the destination has taken. */
   readonly sent: number
+  /** 0 to 100, of the work to be done. */
+  readonly percent: number
 }
 
 /** How the credentials look to everybody but the worker. */
@@ -42,11 +48,22 @@ type CredentialsView = {
   readonly state: 'sealed' | 'purged'
 }
 
+/** `format_options` of the request: which a format takes, it says itself. */
+export type FormatOptions = {
+  readonly compression?: 'none' | 'zlib' | 'zstd'
+  readonly level?: number
+  /** Bytes. */
+  readonly cluster_size?: number
+  readonly subformat?: string
+}
+
 /** What the user asked for, checked; without the credentials, which go to the vault. */
 export type ExportRequest = {
   readonly imageId: ImageId
   readonly exportTo: string
   readonly exportFormat: string
+  /** As the format's schema has them; what is left out is the format's default. */
+  readonly formatOptions: FormatOptions
 }
 
 export type Task = {

@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto'
 import type { Credentials } from '../destinations/destination.ts'
 import type { Destinations } from '../destinations/registry.ts'
 import { objectUrl, parseTarget } from '../destinations/target.ts'
-import { FormatUnsupported, ImageNotActive, ImageNotFound } from '../domain/errors.ts'
+import { FormatUnsupported } from '../domain/errors.ts'
 import { type ImageId, taskId } from '../domain/ids.ts'
-import type { Task } from '../domain/task.ts'
+import { ImageNotActive, ImageNotFound } from '../domain/image-errors.ts'
+import type { FormatOptions, Task } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
+import { chooseFormat } from '../formats/format-family.ts'
 import type { Formats } from '../formats/registry.ts'
 import type { ExportQueue, TaskStore, Vault } from './ports.ts'
 
@@ -14,6 +16,7 @@ export type ExportBody = {
   readonly imageId: ImageId
   readonly exportTo: string
   readonly exportFormat: string
+  readonly formatOptions: FormatOptions
   readonly credentials?: Credentials
 }
 
@@ -30,7 +33,9 @@ export function createExport(uses: {
   readonly destinations: Destinations
 }) {
   return async (viewer: Viewer, requestId: string, body: ExportBody): Promise<Task> => {
-    if (!uses.formats.has(body.exportFormat)) throw new FormatUnsupported([...uses.formats.keys()])
+    const family = uses.formats.get(body.exportFormat)
+    if (!family) throw new FormatUnsupported([...uses.formats.keys()])
+    chooseFormat(family, body.formatOptions)
     const id = taskId(randomUUID())
     const exportId = randomUUID()
     const target = parseTarget(body.exportTo)
@@ -43,7 +48,12 @@ export function createExport(uses: {
         owner: viewer.owner,
         userId: viewer.userId,
         requestId,
-        request: { imageId: body.imageId, exportTo: body.exportTo, exportFormat: body.exportFormat },
+        request: {
+          imageId: body.imageId,
+          exportTo: body.exportTo,
+          exportFormat: body.exportFormat,
+          formatOptions: body.formatOptions
+        },
         credentials: body.credentials
           ? { kind: body.credentials.kind, sealed: uses.vault.seal(id, viewer.owner, body.credentials) }
           : null

@@ -6,13 +6,14 @@ import { assertBareDisk, openDisk } from '../disks/inspect.ts'
 import type { DiskReaders } from '../disks/registry.ts'
 import { FormatUnsupported, SourceChanged } from '../domain/errors.ts'
 import type { ExportResult } from '../domain/task.ts'
-import { AllocationMap } from '../formats/allocation-map.ts'
+import { chooseFormat } from '../formats/format-family.ts'
 import type { Formats } from '../formats/registry.ts'
 import type { ImageSource } from '../images/image-source.ts'
-import { transfer } from '../pipeline/transfer.ts'
+import { prepareShipment, type Threads } from '../pipeline/shipment.ts'
 import { Attempt, DeadlinePassed, type LeaseTimes, WorkerStopping } from './attempt.ts'
 import { endingOf } from './endings.ts'
 import { type Claim, type Clock, LeaseLost, type Log, type TaskStore, type Vault } from './ports.ts'
+import { ProgressMeter } from './progress-meter.ts'
 
 export type RunUses = {
   readonly tasks: TaskStore
@@ -20,6 +21,7 @@ export type RunUses = {
   readonly readers: DiskReaders
   readonly limits: DiskLimits
   readonly formats: Formats
+  readonly threads: Threads
   readonly destinations: Destinations
   readonly vault: Vault
   readonly times: LeaseTimes
@@ -56,29 +58,27 @@ async function runAttempt(uses: RunUses, attempt: Attempt): Promise<ExportResult
   const { claim, signal } = attempt
   const startedAt = uses.clock()
   const { destination, target } = whereTo(uses, claim)
-  if (claim.uploadState) await destination.discard(target(0, ''), claim.uploadState, signal)
+  if (claim.uploadState)
+    await destination.discard(target({ length: 0, exact: true, mediaType: '' }), claim.uploadState, signal)
   if (claim.spent === 'deadline') throw new DeadlinePassed()
   if (claim.spent === 'attempts') throw new Error('every attempt was lost with its worker')
 
-  const format = uses.formats.get(claim.task.request.exportFormat)
-  if (!format) throw new FormatUnsupported([...uses.formats.keys()])
+  const format = formatOf(uses, claim)
   await using disk = await openSource(uses, claim, signal)
-  if (format.bare) await assertBareDisk(disk)
-  const layout = format.layout(await AllocationMap.of(disk))
+  if (format.bare) await assertBareDisk(disk, claim.source.diskFormat)
+  const meter = new ProgressMeter((progress) => {
+    attempt.progress = progress
+  })
+  const file = await prepareShipment({ disk, format }, destination, uses.threads, signal, meter.measuring)
 
-  const upload = await destination.open(target(layout.length, format.mediaType), signal)
+  const upload = await destination.open(target({ ...file, mediaType: format.mediaType }), signal)
   try {
-    attempt.progress = { total: layout.length, sent: 0 }
-    await uses.tasks.startTransfer(claim, attempt.progress, upload.state)
-    let sent = 0
-    const { sha256, parts } = await transfer({ layout, disk }, upload, signal, (bytes) => {
-      sent += bytes
-      attempt.progress = { total: layout.length, sent }
-    })
+    await uses.tasks.startTransfer(claim, meter.sending(file), upload.state)
+    const sent = await file.send(meter.counted(upload), signal, meter.share)
     await attempt.renew() // nobody else may have begun by the time the object appears
     const location = await upload.commit(signal)
     const durationSeconds = Math.round(uses.clock() - startedAt) / 1000
-    return { location, bytes: layout.length, virtualSize: disk.virtualSize, sha256, parts, durationSeconds }
+    return { ...sent, location, virtualSize: disk.virtualSize, durationSeconds }
   } catch (error) {
     // Whoever holds the lease now removes what we leave: the name of the object is the same, and it may be theirs already.
     if (!(error instanceof LeaseLost))
@@ -87,6 +87,12 @@ async function runAttempt(uses: RunUses, attempt: Attempt): Promise<ExportResult
         .catch((err) => uses.log.warn({ taskId: claim.task.id, err }, 'partial upload could not be removed'))
     throw error
   }
+}
+
+function formatOf(uses: RunUses, { task }: Claim) {
+  const family = uses.formats.get(task.request.exportFormat)
+  if (!family) throw new FormatUnsupported([...uses.formats.keys()])
+  return chooseFormat(family, task.request.formatOptions)
 }
 
 /** The image as a disk, if it is the one the task was made for and passes inspection. */
@@ -104,12 +110,18 @@ async function openSource(uses: RunUses, { task, source }: Claim, signal: AbortS
 function whereTo(
   uses: RunUses,
   { task, sealed }: Claim
-): { destination: Destination; target: (length: number, mediaType: string) => UploadTarget } {
+): { destination: Destination; target: (facts: Omit<UploadTarget, 'url' | 'credentials'>) => UploadTarget } {
   const place = parseTarget(task.request.exportTo)
   const credentials = sealed ? uses.vault.open(task.id, task.owner, sealed) : undefined
   return {
     destination: uses.destinations.forTarget(place),
-    target: (length, mediaType) => ({ url: objectUrl(place, task.exportId), credentials, length, mediaType })
+    target: ({ length, exact, mediaType }) => ({
+      url: objectUrl(place, task.exportId),
+      credentials,
+      length,
+      exact,
+      mediaType
+    })
   }
 }
 

@@ -1,18 +1,8 @@
-import { TiB } from '../domain/bytes.ts'
-import { FormatLimitExceeded } from '../domain/errors.ts'
 import { type AllocationMap, lastNotAbove, type UnitRuns } from './allocation-map.ts'
+import { eachDataUnit } from './data-units.ts'
 import type { Format, Layout } from './format.ts'
 import { generated, joined, literal, packedUnits } from './layout.ts'
-
-const HEADER_BYTES = 112
-const ENTRY_BYTES = 8
-const REFCOUNT_BYTES = 2
-/** "This cluster's refcount is exactly one", set in every L1 and L2 entry we write. */
-const COPIED = 1n << 63n
-/** qemu refuses an L1 table above 32 MiB (`QCOW_MAX_L1_SIZE`). */
-const MAX_L1_BYTES = 32 * 1024 * 1024
-/** Offsets are kept exact in a double below 2^53; no image we may read comes near. */
-const MAX_VIRTUAL_SIZE = 2048 * TiB
+import { assertFitsQcow2, COPIED, ENTRY_BYTES, qcow2Header, REFCOUNT_BYTES } from './qcow2-header.ts'
 
 /** Where everything lies, in clusters of the file. */
 type Plan = {
@@ -45,7 +35,17 @@ export function qcow2(clusterBits = 16): Format {
     layout(map) {
       const plan = planOf(map, clusterBits)
       return joined(
-        literal(header(plan, map.virtualSize, clusterBits)),
+        literal(
+          qcow2Header({
+            clusterBits,
+            virtualSize: map.virtualSize,
+            l1Entries: plan.l1Entries,
+            l1At: l1At(plan) * plan.clusterBytes,
+            refcountTableAt: refcountTableAt * plan.clusterBytes,
+            refcountTableClusters: plan.refcountTableClusters,
+            zstd: false
+          })
+        ),
         refcountTable(plan),
         refcountBlocks(plan),
         l1Table(plan),
@@ -60,9 +60,7 @@ function planOf(map: AllocationMap, clusterBits: number): Plan {
   const clusterBytes = 2 ** clusterBits
   const entriesPerTable = clusterBytes / ENTRY_BYTES
   const tableCovers = clusterBytes * entriesPerTable
-  const maxVirtualSize = Math.min(MAX_VIRTUAL_SIZE, (MAX_L1_BYTES / ENTRY_BYTES) * tableCovers)
-  if (map.virtualSize > maxVirtualSize) throw new FormatLimitExceeded('qcow2', maxVirtualSize)
-
+  assertFitsQcow2(map.virtualSize, clusterBytes)
   const l1Entries = Math.ceil(map.virtualSize / tableCovers)
   const l1Clusters = Math.ceil((l1Entries * ENTRY_BYTES) / clusterBytes)
   const tables = map.units(tableCovers)
@@ -90,21 +88,6 @@ const refcountBlocksAt = (plan: Plan) => refcountTableAt + plan.refcountTableClu
 const l1At = (plan: Plan) => refcountBlocksAt(plan) + plan.refcountBlocks
 const tablesAt = (plan: Plan) => l1At(plan) + plan.l1Clusters
 const dataAt = (plan: Plan) => tablesAt(plan) + plan.tables.total
-
-function header(plan: Plan, virtualSize: number, clusterBits: number): Uint8Array {
-  const bytes = Buffer.alloc(plan.clusterBytes)
-  bytes.write('QFI\xfb', 0, 'latin1')
-  bytes.writeUInt32BE(3, 4) // version
-  bytes.writeUInt32BE(clusterBits, 20)
-  bytes.writeBigUInt64BE(BigInt(virtualSize), 24)
-  bytes.writeUInt32BE(plan.l1Entries, 36)
-  bytes.writeBigUInt64BE(BigInt(l1At(plan) * plan.clusterBytes), 40)
-  bytes.writeBigUInt64BE(BigInt(refcountTableAt * plan.clusterBytes), 48)
-  bytes.writeUInt32BE(plan.refcountTableClusters, 56)
-  bytes.writeUInt32BE(4, 96) // refcount_order: 16 bits
-  bytes.writeUInt32BE(HEADER_BYTES, 100)
-  return bytes // the zeros after it end the list of header extensions
-}
 
 /** A table of 8-byte entries, as many clusters as given; `entry` answers 0n for what is not there. */
 function entries(plan: Plan, clusters: number, entry: (index: number) => bigint): Layout {
@@ -145,19 +128,12 @@ function l2Tables(plan: Plan): Layout {
   return generated(plan.clusterBytes, plan.tables.total, (rank) => {
     const firstCluster = unitAt(plan.tables, rank) * perTable
     const bytes = Buffer.alloc(plan.clusterBytes)
-    const { starts, counts, ranks } = plan.data
-    for (let run = Math.max(0, lastNotAbove(starts, firstCluster)); run < starts.length; run++) {
-      const start = starts[run] ?? 0
-      if (start >= firstCluster + perTable) break
-      const from = Math.max(start, firstCluster)
-      const to = Math.min(start + (counts[run] ?? 0), firstCluster + perTable)
-      for (let cluster = from; cluster < to; cluster++) {
-        const host = (dataAt(plan) + (ranks[run] ?? 0) + (cluster - start)) * plan.clusterBytes
-        // Two 32-bit halves: a BigInt an entry would cost more than everything else here.
-        bytes.writeUInt32BE((0x8000_0000 + Math.floor(host / 2 ** 32)) >>> 0, (cluster - firstCluster) * ENTRY_BYTES)
-        bytes.writeUInt32BE(host >>> 0, (cluster - firstCluster) * ENTRY_BYTES + 4)
-      }
-    }
+    eachDataUnit(plan.data, firstCluster, firstCluster + perTable, (cluster, rank) => {
+      const host = (dataAt(plan) + rank) * plan.clusterBytes
+      // Two 32-bit halves: a BigInt an entry would cost more than everything else here.
+      bytes.writeUInt32BE((0x8000_0000 + Math.floor(host / 2 ** 32)) >>> 0, (cluster - firstCluster) * ENTRY_BYTES)
+      bytes.writeUInt32BE(host >>> 0, (cluster - firstCluster) * ENTRY_BYTES + 4)
+    })
     return bytes
   })
 }

@@ -22,6 +22,7 @@ export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
   imageId: imageId(body.image_uuid),
   exportTo: body.export_to,
   exportFormat: body.export_format,
+  formatOptions: body.format_options ?? {},
   ...(body.export_to_credentials && { credentials: body.export_to_credentials })
 })
 
@@ -35,7 +36,8 @@ export const toWire = (task: Task): TaskAnswer => ({
   input: {
     image_uuid: task.request.imageId,
     export_to: task.request.exportTo,
-    export_format: task.request.exportFormat
+    export_format: task.request.exportFormat,
+    ...formatOptionsOf(task)
   },
   result: toResult(task),
   message: task.message,
@@ -44,6 +46,7 @@ export const toWire = (task: Task): TaskAnswer => ({
   ...(task.userId !== null && { user_id: task.userId }),
   export_to: task.request.exportTo,
   export_format: task.request.exportFormat,
+  ...formatOptionsOf(task),
   ...(task.status === 'success' && task.result && { export_location: task.result.location }),
   phase: phaseOf(task),
   attempt: task.attempts,
@@ -73,17 +76,24 @@ const toResult = ({ status, result }: Task): TaskAnswer['result'] =>
         export_location: result.location,
         bytes: result.bytes,
         virtual_size: result.virtualSize,
-        checksums: { sha256: result.sha256 },
+        checksums: result.sha256 === null ? {} : { sha256: result.sha256 },
+        ...(result.composite && {
+          composite_checksum: { sha256: result.composite.sha256, part_bytes: result.composite.partBytes }
+        }),
         parts: result.parts,
         duration_seconds: result.durationSeconds
       }
     : null
 
 /** Sent is not done: 100 % is said at success and never before. */
-function toProgress({ total, sent }: Progress, status: TaskStatus): TaskAnswer['progress'] {
-  const percent = total === 0 ? 0 : Math.floor((1000 * sent) / total) / 10
-  return { bytes_total: total, bytes_sent: sent, percent: status === 'success' ? percent : Math.min(percent, 99.9) }
-}
+const toProgress = ({ total, sent, percent }: Progress, status: TaskStatus): TaskAnswer['progress'] => ({
+  bytes_total: total,
+  bytes_sent: sent,
+  percent: status === 'success' ? 100 : Math.min(Math.floor(percent * 10) / 10, 99.9)
+})
+
+const formatOptionsOf = ({ request }: Task) =>
+  Object.keys(request.formatOptions).length > 0 ? { format_options: request.formatOptions } : {}
 
 function phaseOf({ status, attempts, failure }: Task): string | null {
   if (isTerminal(status)) return failure?.phase ?? null

@@ -1,11 +1,13 @@
-import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RandomAccess, Range } from '../disks/disk.ts'
 import { openLocalFile } from '../disks/local-file.ts'
 import type { ByteSource } from '../domain/bytes.ts'
-import { ImageNotFound, ImageTooLarge, SourceReadFailed, StoreFull } from '../domain/errors.ts'
+import { SourceReadFailed } from '../domain/errors.ts'
 import { type ImageId, isUuid } from '../domain/ids.ts'
+import { ImageNotFound, ImageTooLarge, StoreFull } from '../domain/image-errors.ts'
+import type { Hashers } from '../hashing/hashers.ts'
+import { Digests } from './digests.ts'
 import type { ImageSource } from './image-source.ts'
 import { SparseWriter } from './sparse-writer.ts'
 import { formatStoredRanges, parseStoredRanges } from './stored-ranges.ts'
@@ -16,6 +18,7 @@ const dayMs = 24 * 60 * 60 * 1000
 export type LibraryFilesSettings = {
   /** Folder of all images, made when it is not there. Nobody else may write to it. */
   readonly dir: string
+  readonly hashers: Hashers
   /** The upload whose bytes are the image's, as the image's row has it; undefined when there is none. */
   readonly uploadOf: (id: ImageId) => Promise<string | undefined>
 }
@@ -36,7 +39,7 @@ export interface LibraryFiles extends ImageSource {
   sweep(): Promise<number>
 }
 
-export function libraryFiles({ dir, uploadOf }: LibraryFilesSettings): LibraryFiles {
+export function libraryFiles({ dir, hashers, uploadOf }: LibraryFilesSettings): LibraryFiles {
   /** Ids become names here and nowhere else; a UUID cannot lead out of the folder. */
   const imageFolder = (id: string): string => join(dir, checkedUuid(id))
   const uploadFolder = (id: string, uploadId: string): string => join(imageFolder(id), checkedUuid(uploadId))
@@ -62,7 +65,7 @@ export function libraryFiles({ dir, uploadOf }: LibraryFilesSettings): LibraryFi
       const folder = partFolder(id, uploadId)
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 })
-        const stored = await writeData(join(folder, 'data'), untilAborted(source, signal), maxBytes)
+        const stored = await writeData(join(folder, 'data'), untilAborted(source, signal), maxBytes, hashers)
         await writeRanges(join(folder, 'ranges.json'), stored)
         await syncFolder(folder)
         signal.throwIfAborted()
@@ -103,22 +106,21 @@ function checkedUuid(text: string): string {
   return text
 }
 
-async function writeData(path: string, source: ByteSource, maxBytes: number): Promise<Stored> {
+async function writeData(path: string, source: ByteSource, maxBytes: number, hashers: Hashers): Promise<Stored> {
   await using file = await open(path, 'wx', 0o600)
   const sparse = new SparseWriter(file)
-  const md5 = createHash('md5')
-  const sha512 = createHash('sha512')
+  using digests = new Digests(hashers, ['md5', 'sha512'])
   let size = 0
   for await (const chunk of source) {
     size += chunk.length
     if (size > maxBytes) throw new ImageTooLarge(maxBytes)
-    md5.update(chunk)
-    sha512.update(chunk)
+    await digests.write(chunk)
     await sparse.write(chunk)
   }
   const dataRanges = await sparse.finish()
   await file.sync()
-  return { size, checksum: md5.digest('hex'), sha512: sha512.digest('hex'), dataRanges }
+  const { md5: checksum, sha512 } = await digests.finish()
+  return { size, checksum, sha512, dataRanges }
 }
 
 async function writeRanges(path: string, { size, dataRanges }: Stored): Promise<void> {

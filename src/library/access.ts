@@ -1,6 +1,6 @@
-import { ImageForbidden, ImageNotFound } from '../domain/errors.ts'
 import type { ImageId } from '../domain/ids.ts'
 import type { Image } from '../domain/image.ts'
+import { ImageForbidden, ImageNotFound } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import type { ImageStore } from './ports.ts'
 

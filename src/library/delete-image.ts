@@ -1,5 +1,5 @@
-import { ImageInUse, ImageNotFound, ImageProtected } from '../domain/errors.ts'
 import type { ImageId } from '../domain/ids.ts'
+import { ImageInUse, ImageNotFound, ImageProtected } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import { notYours } from './access.ts'
 import type { ImageFiles, ImageStore } from './ports.ts'

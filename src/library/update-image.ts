@@ -1,6 +1,6 @@
-import { ImageFormatFixed } from '../domain/errors.ts'
 import type { ImageId } from '../domain/ids.ts'
 import type { Image } from '../domain/image.ts'
+import { ImageFormatFixed } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import { checkVisibility, ownImage } from './access.ts'
 import type { ImageFields, ImageStore } from './ports.ts'

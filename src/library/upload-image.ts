@@ -3,15 +3,10 @@ import type { DiskLimits } from '../disks/disk.ts'
 import { openDisk } from '../disks/inspect.ts'
 import type { DiskReaders } from '../disks/registry.ts'
 import type { ByteSource } from '../domain/bytes.ts'
-import {
-  type ExportError,
-  ImageFormatUnsupported,
-  ImageIncomplete,
-  ImageNotFound,
-  UploadConflict
-} from '../domain/errors.ts'
+import type { ExportError } from '../domain/errors.ts'
 import type { ImageId } from '../domain/ids.ts'
 import type { Image } from '../domain/image.ts'
+import { ImageFormatUnsupported, ImageIncomplete, ImageNotFound, UploadConflict } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import { ownImage, visibleImage } from './access.ts'
 import type { ImageFiles, ImageStore } from './ports.ts'

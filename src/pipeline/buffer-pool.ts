@@ -1,10 +1,11 @@
 /**
  * A fixed number of equal buffers: the only memory that grows with the speed of a reader, so it bounds an export's memory
- * whatever the image's size. Buffers are made when first needed and used again.
+ * whatever the image's size. Buffers are made when first needed and used again; their memory is shared, so that another
+ * thread can hash what this one sends.
  */
 export class BufferPool {
   readonly bufferBytes: number
-  /** One buffer of zeros for everybody; nobody may write to it. */
+  /** One buffer of zeros for everybody; nobody may write to it. In shared memory as all others. */
   readonly zeros: Uint8Array
   #unmade: number
   readonly #free: Buffer[] = []
@@ -12,7 +13,7 @@ export class BufferPool {
 
   constructor(bufferBytes: number, count: number) {
     this.bufferBytes = bufferBytes
-    this.zeros = new Uint8Array(bufferBytes)
+    this.zeros = new Uint8Array(new SharedArrayBuffer(bufferBytes))
     this.#unmade = count
   }
 
@@ -23,7 +24,7 @@ export class BufferPool {
     if (free) return free
     if (this.#unmade > 0) {
       this.#unmade--
-      return Buffer.allocUnsafeSlow(this.bufferBytes)
+      return Buffer.from(new SharedArrayBuffer(this.bufferBytes))
     }
     return new Promise((resolve, reject) => {
       const given = (buffer: Buffer) => {

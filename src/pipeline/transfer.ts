@@ -1,19 +1,26 @@
-import { createHash } from 'node:crypto'
 import type { Part, Upload } from '../destinations/destination.ts'
 import type { Disk } from '../disks/disk.ts'
 import { KiB } from '../domain/bytes.ts'
 import type { Layout } from '../formats/format.ts'
+import type { Hashers } from '../hashing/hashers.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { PartFeed } from './part-feed.ts'
-import { readLayout } from './read-layout.ts'
+import { type Chunk, readLayout } from './read-layout.ts'
 
 /** Below 256 KiB the calls cost more than the bytes; above 1 MiB nothing is gained. */
 const BUFFER_BYTES = 512 * KiB
 /** 48 MiB: three parts of 16 MiB can be under way while the file is read, and hashed, once and in order. */
 const POOL_BUFFERS = 96
 
-/** What was sent: `sha256` of the whole file as lower-case hex. */
-export type Transferred = { readonly sha256: string; readonly parts: number }
+/** What was sent. Digests are lower-case hex. */
+export type Transferred = {
+  readonly bytes: number
+  readonly parts: number
+  /** Of the whole file; null where its head was sent last, so that it was never seen in its order. */
+  readonly sha256: string | null
+  /** SHA-256 of the SHA-256 of every part of `partBytes`, joined in the file's order; null where the whole file was hashed. */
+  readonly composite: { readonly sha256: string; readonly partBytes: number } | null
+}
 
 /**
  * Sends the whole file to an opened upload: read once in order, hashed on the way, up to `upload.parallel` parts at once.
@@ -24,13 +31,14 @@ export type Transferred = { readonly sha256: string; readonly parts: number }
 export async function transfer(
   source: { readonly layout: Layout; readonly disk: Disk },
   upload: Upload,
+  hashers: Hashers,
   signal: AbortSignal,
   onSent: (bytes: number) => void
 ): Promise<Transferred> {
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
   const pool = new BufferPool(BUFFER_BYTES, POOL_BUFFERS)
-  const digest = createHash('sha256')
+  using hash = hashers.start('sha256')
   const underWay = new Set<Promise<void>>()
   const feeds = new Set<PartFeed>()
   stop.addEventListener('abort', () => {
@@ -62,18 +70,30 @@ export async function transfer(
       const feed = startPart(part)
       parts = part.number
       for await (const chunk of readLayout(source, { from: part.offset, to: part.offset + part.length }, pool, stop)) {
-        digest.update(chunk.bytes)
-        feed.push(chunk)
+        const shared = heldTwice(chunk)
+        hash.update(shared.bytes, shared.release)
+        feed.push(shared)
       }
       feed.end()
     }
     await Promise.all(underWay)
-    return { sha256: digest.digest('hex'), parts }
+    return { bytes: source.layout.length, parts, sha256: await hash.digest(), composite: null }
   } catch (error) {
     if (!stop.aborted) failed.abort(error)
     throw stop.reason
   } finally {
     await Promise.allSettled(underWay)
+  }
+}
+
+/** Hashing and sending take their own time: the buffer is free when both have ended. */
+function heldTwice({ bytes, release }: Chunk): Chunk {
+  let holders = 2
+  return {
+    bytes,
+    release() {
+      if (--holders === 0) release()
+    }
   }
 }
 

@@ -98,10 +98,11 @@ async function insertTask(
   limits: TaskLimits
 ): Promise<TaskRow> {
   const { rows } = await client.query<TaskRow>(
-    `insert into tasks (id, owner, user_id, request_id, image_id, export_to, export_format, export_id, source,
+    `insert into tasks (id, owner, user_id, request_id, image_id, export_to, export_format, format_options,
+                        export_id, source,
                         credentials_kind, credentials_key_id, credentials_wrapped_key, credentials_ciphertext,
                         max_attempts, deadline)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now() + $15 * interval '1 millisecond')
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, now() + $16 * interval '1 millisecond')
      returning *`,
     [
       id,
@@ -111,6 +112,7 @@ async function insertTask(
       request.imageId,
       request.exportTo,
       request.exportFormat,
+      JSON.stringify(request.formatOptions),
       exportId,
       JSON.stringify(source),
       credentials?.kind ?? null,

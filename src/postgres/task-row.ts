@@ -1,5 +1,5 @@
 import { imageId, ownerId, taskId } from '../domain/ids.ts'
-import type { ExportResult, Failure, Progress, Task, TaskStatus } from '../domain/task.ts'
+import type { ExportResult, Failure, FormatOptions, Progress, Task, TaskStatus } from '../domain/task.ts'
 import type { Sealed, SourceIdentity } from '../export/ports.ts'
 
 /** A row of `tasks` as pg hands it out. */
@@ -12,6 +12,7 @@ export type TaskRow = {
   readonly status: TaskStatus
   readonly export_to: string
   readonly export_format: string
+  readonly format_options: FormatOptions
   readonly export_id: string
   readonly source: SourceIdentity
   readonly credentials_kind: string | null
@@ -38,7 +39,12 @@ export const taskOf = (row: TaskRow): Task => ({
   owner: ownerId(row.owner),
   userId: row.user_id,
   requestId: row.request_id,
-  request: { imageId: imageId(row.image_id), exportTo: row.export_to, exportFormat: row.export_format },
+  request: {
+    imageId: imageId(row.image_id),
+    exportTo: row.export_to,
+    exportFormat: row.export_format,
+    formatOptions: row.format_options
+  },
   exportId: row.export_id,
   status: row.status,
   message: row.message,

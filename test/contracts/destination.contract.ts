@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Limits } from '../../src/destinations/connection.ts'
 import type { Destination, Part, Upload, UploadTarget } from '../../src/destinations/destination.ts'
 import { type ByteSource, KiB, MiB } from '../../src/domain/bytes.ts'
-import { DestinationError } from '../../src/domain/errors.ts'
+import { DestinationError } from '../../src/domain/destination-errors.ts'
 import type { Fault } from '../support/fault-server.ts'
 
 export type DestinationHarness = AsyncDisposable & {

@@ -19,6 +19,7 @@ export function createHttpDestination(uses: {
     schemes: ['http', 'https'],
     credentialSchemas: HTTP_CREDENTIALS,
     anonymous: true,
+    anyOrder: false,
     check(url, credentials) {
       authorization(credentials)
       uses.policy.checkHost(url, { credentials: credentials !== undefined, pointer: '/export_to' })

@@ -1,4 +1,4 @@
-import { DestinationError } from '../../domain/errors.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
 import { failure, networkFailure, type Situation, situationOfStatus } from '../failures.ts'
 
 /**

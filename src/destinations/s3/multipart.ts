@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ByteSource } from '../../domain/bytes.ts'
-import { DestinationError } from '../../domain/errors.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { Part } from '../destination.ts'
 import { failure } from '../failures.ts'

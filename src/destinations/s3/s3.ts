@@ -17,6 +17,7 @@ export function createS3Destination(uses: {
     schemes: ['s3'],
     credentialSchemas: S3_CREDENTIALS,
     anonymous: false,
+    anyOrder: true,
     check(url, credentials) {
       const { bucket } = readObject(url)
       const pointer = '/export_to_credentials/endpoint'

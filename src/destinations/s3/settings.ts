@@ -1,5 +1,5 @@
 import { type TSchema, Type } from 'typebox'
-import { DestinationInvalid } from '../../domain/errors.ts'
+import { DestinationInvalid } from '../../domain/destination-errors.ts'
 import { credentialsInvalid, optionalTextField, textField } from '../credentials.ts'
 import type { Credentials } from '../destination.ts'
 import { readHost } from '../host.ts'

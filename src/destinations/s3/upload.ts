@@ -1,5 +1,5 @@
 import type { ByteSource } from '../../domain/bytes.ts'
-import { DestinationError } from '../../domain/errors.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Part, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
 import { PartsUnderWay } from '../under-way.ts'
@@ -16,6 +16,7 @@ export class S3Upload implements Upload {
   readonly #uploadId: string
   readonly #underWay = new PartsUnderWay()
   readonly #etags = new Map<number, string>()
+  #sentBytes = 0
   #commit: 'not begun' | 'begun' | 'done' = 'not begun'
 
   constructor(calls: MultipartCalls, target: UploadTarget, uploadId: string) {
@@ -29,6 +30,7 @@ export class S3Upload implements Upload {
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
     return this.#underWay.run(signal, async (either) => {
       this.#etags.set(part.number, await this.#calls.sendPart(this.#uploadId, part, body, either))
+      this.#sentBytes += part.length
     })
   }
 
@@ -42,7 +44,7 @@ export class S3Upload implements Upload {
     }
     const found = await this.#calls.find(signal)
     if (found.status === 'absent') throw failure('outcomeUnknown', this.#calls.host)
-    if (found.status === 'present' && found.length !== this.#target.length) {
+    if (found.status === 'present' && found.length !== this.#wholeBytes) {
       throw failure('lengthDiffers', this.#calls.host)
     }
     this.#commit = 'done'
@@ -55,6 +57,10 @@ export class S3Upload implements Upload {
     const { signal } = new AbortController()
     await this.#calls.abort(this.#uploadId, signal)
     if (this.#commit === 'begun') await this.#removeMisfit(signal)
+  }
+
+  get #wholeBytes(): number {
+    return this.#target.exact ? this.#target.length : this.#sentBytes
   }
 
   /** The upload may have been completed although its answer was lost: then the object is there and it is ours. */
@@ -71,8 +77,7 @@ export class S3Upload implements Upload {
   /** A commit that failed may have left an object. A whole one stays: somebody may have been told of it. */
   async #removeMisfit(signal: AbortSignal): Promise<void> {
     const found = await this.#calls.find(signal)
-    if (found.status === 'present' && found.ours && found.length !== this.#target.length)
-      await this.#calls.remove(signal)
+    if (found.status === 'present' && found.ours && found.length !== this.#wholeBytes) await this.#calls.remove(signal)
   }
 }
 

@@ -1,5 +1,5 @@
 import { ImageUnsafe } from '../../domain/errors.ts'
-import { type Table, tableAt } from './table.ts'
+import { type Table, tableAt } from '../blocks/table.ts'
 
 const END = 0x00000000
 const BITMAPS = 0x23852875

@@ -1,8 +1,8 @@
 import { ImageUnsafe } from '../../domain/errors.ts'
+import { type Table, tableAt } from '../blocks/table.ts'
 import { checkVirtualSize } from '../bounds.ts'
 import type { DiskLimits, RandomAccess } from '../disk.ts'
 import { checkExtensions } from './header-extensions.ts'
-import { type Table, tableAt } from './table.ts'
 
 export type Compression = 'zlib' | 'zstd'
 

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
-import { ImageUnsafe } from '../../domain/errors.ts'
+import { unpackBlock } from '../blocks/unpack.ts'
 import type { Compression } from './header.ts'
 import { zstdFrameBytes } from './zstd-frame.ts'
 
@@ -15,22 +15,12 @@ const ZSTD_WINDOW_LOG_MAX = 23
  * Throws ImageUnsafe unless they make exactly `clusterBytes`; no more than that is ever made.
  */
 export async function inflateCluster(bytes: Buffer, clusterBytes: number, compression: Compression): Promise<Buffer> {
-  // Some room more than a cluster, or zlib would take a second buffer to find that nothing follows.
-  const bounds = { maxOutputLength: clusterBytes, chunkSize: clusterBytes + 64 }
-  let cluster: Buffer
-  try {
-    cluster =
-      compression === 'zlib'
-        ? await inflateRaw(bytes, bounds)
-        : await zstdDecompress(bytes.subarray(0, zstdFrameBytes(bytes)), {
-            ...bounds,
-            params: { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX }
-          })
-  } catch (cause) {
-    throw new ImageUnsafe('compressed_data', 'a compressed cluster cannot be decompressed', { cause })
-  }
-  if (cluster.length !== clusterBytes) {
-    throw new ImageUnsafe('compressed_data', 'a compressed cluster does not fill its cluster')
-  }
-  return cluster
+  return unpackBlock(clusterBytes, clusterBytes, async (bounds) =>
+    compression === 'zlib'
+      ? inflateRaw(bytes, bounds)
+      : zstdDecompress(bytes.subarray(0, zstdFrameBytes(bytes)), {
+          ...bounds,
+          params: { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX }
+        })
+  )
 }

@@ -1,9 +1,11 @@
 import { ImageUnsafe } from '../../domain/errors.ts'
+import { Allocated } from '../blocks/allocated.ts'
+import { eachTable } from '../blocks/each-table.ts'
+import { Metadata } from '../blocks/metadata.ts'
+import { Runs } from '../blocks/runs.ts'
 import type { RandomAccess } from '../disk.ts'
-import { Allocated } from './allocated.ts'
 import type { Header } from './header.ts'
 import { type Cluster, clusterOf } from './l2-entry.ts'
-import { MetadataClusters } from './metadata-clusters.ts'
 import { Refcounts } from './refcounts.ts'
 import { checkSnapshots } from './snapshots.ts'
 
@@ -13,10 +15,6 @@ export type Scanned = {
   readonly l2Offsets: Float64Array
   readonly allocated: Allocated
 }
-
-/** Tables are read several at once, up to this many bytes and tables: one by one is slow where clusters are small. */
-const BATCH_BYTES = 1024 * 1024
-const BATCH_TABLES = 32
 
 /**
  * Checks the tables of the active layer once, all of them, without keeping them: they must be where tables may be, and
@@ -29,7 +27,7 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
   const tables = [header.l1, header.refcountTable]
   if (header.snapshots.count > 0) tables.push(await checkSnapshots(file, header))
   if (header.bitmaps) tables.push(header.bitmaps)
-  const metadata = MetadataClusters.of(
+  const metadata = Metadata.of(
     clusterBytes,
     tables,
     refcounts.blocks,
@@ -39,9 +37,9 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
 
   // Entries past the disk's end belong to the memory of snapshots.
   const l2Offsets = l1.slice(0, Math.ceil(header.virtualSize / clusterBytes / (clusterBytes / 8)))
-  const allocated = new Allocated(l2Offsets, clusterBytes)
+  const allocated = new Allocated(l2Offsets, clusterBytes / 8)
   const tally = new HostClusters(header, metadata, refcounts)
-  for await (const { index, table } of l2Tables(file, l2Offsets, clusterBytes)) {
+  for await (const { index, table } of eachTable(file, l2Offsets, clusterBytes)) {
     const first = index * (clusterBytes / 8)
     const count = Math.min(clusterBytes / 8, Math.ceil(header.virtualSize / clusterBytes) - first)
     for (let i = 0; i < count; i += 1) {
@@ -80,56 +78,29 @@ async function readL1(file: RandomAccess, { l1, clusterBytes }: Header): Promise
   return offsets
 }
 
-/** The tables that exist, one after another. A table is valid until the next is asked for. */
-async function* l2Tables(
-  file: RandomAccess,
-  l2Offsets: Float64Array,
-  clusterBytes: number
-): AsyncGenerator<{ index: number; table: Buffer }> {
-  const tables = Array.from({ length: Math.max(1, Math.min(BATCH_TABLES, BATCH_BYTES / clusterBytes)) }, () =>
-    Buffer.alloc(clusterBytes)
-  )
-  for (let next = 0; next < l2Offsets.length; ) {
-    const batch: { index: number; table: Buffer; offset: number }[] = []
-    for (const table of tables) {
-      while (l2Offsets[next] === 0) next += 1
-      const offset = l2Offsets[next]
-      if (offset === undefined) break
-      batch.push({ index: next, table, offset })
-      next += 1
-    }
-    await Promise.all(batch.map(({ table, offset }) => file.read(table, offset)))
-    yield* batch
-  }
-}
-
-/** Checks the places of clusters. Neighbours are gathered first, so that a whole run costs one look-up. */
+/** Checks the places of clusters. */
 class HostClusters {
   readonly #header: Header
-  readonly #metadata: MetadataClusters
-  readonly #refcounts: Refcounts
   readonly #most: number
+  readonly #runs: Runs
   #mapped = 0
-  #first = 0
-  #count = 0
 
-  constructor(header: Header, metadata: MetadataClusters, refcounts: Refcounts) {
+  constructor(header: Header, metadata: Metadata, refcounts: Refcounts) {
     this.#header = header
-    this.#metadata = metadata
-    this.#refcounts = refcounts
     this.#most = Math.ceil(header.fileSize / header.clusterBytes)
+    this.#runs = new Runs((first, count) => {
+      if (metadata.meets(first, count)) {
+        throw new ImageUnsafe('data_in_metadata', 'a cluster of its disk lies in one of its tables')
+      }
+      refcounts.check(first, count)
+    })
   }
 
   add(cluster: Exclude<Cluster, { kind: 'zero' }>): void {
     const { clusterBytes } = this.#header
     const first = Math.floor(cluster.offset / clusterBytes)
     const count = cluster.kind === 'data' ? 1 : Math.ceil((cluster.offset + cluster.bytes) / clusterBytes) - first
-    if (first === this.#first + this.#count) this.#count += count
-    else {
-      this.#check(this.#first, this.#count)
-      this.#first = first
-      this.#count = count
-    }
+    this.#runs.add(first, count)
     if (cluster.kind === 'data') this.#mapped += 1
     if (this.#mapped > this.#most) {
       throw new ImageUnsafe('mapped_twice', 'it maps more clusters of the disk than its file has')
@@ -137,14 +108,6 @@ class HostClusters {
   }
 
   end(): void {
-    this.#check(this.#first, this.#count)
-  }
-
-  #check(first: number, count: number): void {
-    if (count === 0) return
-    if (this.#metadata.meets(first, count)) {
-      throw new ImageUnsafe('data_in_metadata', 'a cluster of its disk lies in one of its tables')
-    }
-    this.#refcounts.check(first, count)
+    this.#runs.end()
   }
 }

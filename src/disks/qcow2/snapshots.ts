@@ -1,7 +1,7 @@
 import { ImageUnsafe } from '../../domain/errors.ts'
+import { type Table, tableAt } from '../blocks/table.ts'
 import type { RandomAccess } from '../disk.ts'
 import type { Header } from './header.ts'
-import { type Table, tableAt } from './table.ts'
 
 const ENTRY_BYTES = 40
 /** qemu's limits (block/qcow2.h). */

@@ -1,10 +1,29 @@
 import { type TSchema, Type } from 'typebox'
 import type { Credentials } from '../../destinations/destination.ts'
+import type { FormatOptions } from '../../domain/task.ts'
 import { OneOf, Uuid } from './common.ts'
 
 const TASK_TYPE = 'export'
 const EXAMPLE = { export_to: 'https://upload.example.com/images', export_format: 'qcow2' }
 const closed = { additionalProperties: false }
+
+/** What any format takes; which takes what, the formats say themselves. */
+const formatOptions = Type.Object(
+  {
+    compression: Type.Optional(OneOf(['none', 'zlib', 'zstd'], 'For qcow2; none when left out')),
+    level: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 19, description: 'Of the compression; higher is smaller' })
+    ),
+    cluster_size: Type.Optional(Type.Integer({ minimum: 512, maximum: 2097152, description: 'For qcow2, in bytes' })),
+    subformat: Type.Optional(
+      OneOf(
+        ['dynamic', 'fixed', 'monolithicSparse', 'streamOptimized'],
+        'For vhd: dynamic when left out; for vmdk: streamOptimized'
+      )
+    )
+  },
+  { ...closed, description: 'How the format is written; what is left out is its default' }
+)
 
 /**
  * Bodies that create an export task. `formats` are names of formats, `credentialSchemas` those of all destinations, each an
@@ -19,6 +38,7 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
       examples: ['s3://s3.example.com/bucket/path']
     }),
     export_format: OneOf(formats, 'Disk format to write'),
+    format_options: Type.Optional(formatOptions),
     export_to_credentials: Type.Optional(credentials(credentialSchemas))
   }
   const taskType = Type.Literal(TASK_TYPE, { description: 'Kind of task' })
@@ -56,7 +76,12 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
 
 export type ExportSchemas = ReturnType<typeof exportRequestSchemas>
 
-type What = { export_to: string; export_format: string; export_to_credentials?: Credentials }
+type What = {
+  export_to: string
+  export_format: string
+  format_options?: FormatOptions
+  export_to_credentials?: Credentials
+}
 export type FlatBody = What & { task_type: typeof TASK_TYPE; image_uuid: string }
 export type GlanceBody = { type: typeof TASK_TYPE; input: What & { image_uuid?: string; image_id?: string } }
 export type TaskBody = FlatBody | GlanceBody

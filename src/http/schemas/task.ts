@@ -25,8 +25,15 @@ const listed = {
   image_uuid: Uuid('The image that is exported')
 }
 
+const formatOptions = Type.Object({}, { description: 'As they were asked for' })
+
 const input = Type.Object(
-  { image_uuid: Type.String(), export_to: Type.String(), export_format: Type.String() },
+  {
+    image_uuid: Type.String(),
+    export_to: Type.String(),
+    export_format: Type.String(),
+    format_options: Type.Optional(formatOptions)
+  },
   { description: 'What was asked for, without the credentials' }
 )
 
@@ -34,13 +41,26 @@ const result = Type.Object({
   export_location: Type.String({ description: 'URL of the written object' }),
   bytes: Type.Integer({ description: 'Size of the written object' }),
   virtual_size: Type.Integer({ description: 'Size in bytes of the disk in it' }),
-  checksums: Type.Object({ sha256: Type.String({ description: 'Of the written bytes, lower-case hex' }) }),
+  checksums: Type.Object({
+    sha256: Type.Optional(Type.String({ description: 'Of the written bytes, lower-case hex' }))
+  }),
+  composite_checksum: Type.Optional(
+    Type.Object(
+      { sha256: Type.String(), part_bytes: Type.Integer() },
+      {
+        description:
+          'Where the head of a compressed file was sent last: SHA-256 of the SHA-256 digests of every part_bytes of the object, joined'
+      }
+    )
+  ),
   parts: Type.Integer({ description: 'In how many parts it was sent' }),
   duration_seconds: Type.Number()
 })
 
 const progress = Type.Object({
-  bytes_total: Type.Integer({ description: 'Exact size of the object to be written' }),
+  bytes_total: Nullable(
+    Type.Integer({ description: 'Exact size of the object; null while it is compressed on the way' })
+  ),
   bytes_sent: Type.Integer(),
   percent: Type.Number({ minimum: 0, maximum: 100 })
 })

@@ -6,12 +6,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { diskReaders } from '../../../src/disks/registry.ts'
 import { type ByteSource, KiB, MiB } from '../../../src/domain/bytes.ts'
 import { type ImageId, imageId } from '../../../src/domain/ids.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../../../src/images/library-files.ts'
 import { createLibrary, type Library } from '../../../src/library/library.ts'
 import type { ImageStore } from '../../../src/library/ports.ts'
 import { imageStore } from '../../../src/postgres/image-store.ts'
 import { migratedDatabase } from '../../support/database.ts'
 import { admin, fields, insertTask, memberOf } from './image-rows.ts'
+
+const hashers = createHashers(2)
+afterAll(() => hashers.close())
 
 const [one, two] = [memberOf('p1'), memberOf('p2')]
 const never = new AbortController().signal
@@ -29,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => database.close())
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'library-'))
-  files = libraryFiles({ dir, uploadOf: (id) => store.uploadOf(id) })
+  files = libraryFiles({ dir, hashers, uploadOf: (id) => store.uploadOf(id) })
   library = createLibrary({ store, files, readers: diskReaders(), limits })
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
@@ -144,7 +148,7 @@ describe('an upload', () => {
     },
     {
       what: 'a disk_format without a reader',
-      changes: { diskFormat: 'iso' },
+      changes: { diskFormat: 'qed' },
       upload: () => ({ source: of(bytes), signal: never }),
       failure: { code: 'IMAGE_FORMAT_UNSUPPORTED', message: expect.stringContaining('raw, qcow2') }
     },

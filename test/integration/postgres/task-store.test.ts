@@ -16,7 +16,15 @@ const viewerOf = (owner: string, admin = false): Viewer => ({
 })
 const ALICE = viewerOf('alice')
 const failure = { code: 'DEST_FORBIDDEN', actor: 'user', retriable: false, phase: 'transferring', attempts: 1 } as const
-const result = { location: 's3://b/k', bytes: 1, virtualSize: 512, sha256: 'ab', parts: 1, durationSeconds: 1 }
+const result = {
+  location: 's3://b/k',
+  bytes: 1,
+  virtualSize: 512,
+  sha256: 'ab',
+  composite: null,
+  parts: 1,
+  durationSeconds: 1
+}
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
 let store: TaskStore
@@ -46,7 +54,12 @@ function aTask(image: Awaited<ReturnType<typeof anImage>>, owner = 'alice'): New
     owner: ownerId(owner),
     userId: 'u',
     requestId: 'req-1',
-    request: { imageId: image, exportTo: 'https://example.com/place', exportFormat: 'qcow2' },
+    request: {
+      imageId: image,
+      exportTo: 'https://example.com/place',
+      exportFormat: 'qcow2',
+      formatOptions: { compression: 'zlib' }
+    },
     credentials: {
       kind: 'basic',
       sealed: { keyId: 'k1', wrappedKey: Buffer.from('wrapped'), ciphertext: Buffer.from('cipher') }
@@ -114,7 +127,7 @@ describe('claiming', () => {
     expect(second).toMatchObject({ epoch: 2, task: { attempts: 2 } })
 
     await expect(store.heartbeat(first, null)).rejects.toThrow(LeaseLost)
-    await expect(store.startTransfer(first, { total: 1, sent: 0 }, null)).rejects.toThrow(LeaseLost)
+    await expect(store.startTransfer(first, { total: 1, sent: 0, percent: 0 }, null)).rejects.toThrow(LeaseLost)
     await expect(store.settleSuccess(first, result)).rejects.toThrow(LeaseLost)
     await expect(store.settleFailure(first, 'x', failure)).rejects.toThrow(LeaseLost)
     await expect(store.release(first, { delayMs: 0, countAttempt: true, message: '' })).rejects.toThrow(LeaseLost)
@@ -124,7 +137,7 @@ describe('claiming', () => {
   it('waits for the time a release has set, and hands on what has to be removed', async () => {
     const id = await created()
     const claim = await claimed()
-    await store.startTransfer(claim, { total: 10, sent: 0 }, { uploadId: 'u-1' })
+    await store.startTransfer(claim, { total: 10, sent: 0, percent: 0 }, { uploadId: 'u-1' })
     await store.release(claim, { delayMs: HOUR_MS, countAttempt: false, message: 'why' })
     expect(await store.get(ALICE, id)).toMatchObject({ status: 'queued', attempts: 0, message: 'why', progress: null })
     expect(await store.claimDue('w')).toBeUndefined()
@@ -176,7 +189,7 @@ describe('the sweep', () => {
     for (let attempt = 1; attempt <= settings.maxAttempts; attempt++) {
       const claim = await claimed()
       expect(claim.spent).toBeNull()
-      await store.startTransfer(claim, { total: 1, sent: 0 }, { uploadId: 'u' })
+      await store.startTransfer(claim, { total: 1, sent: 0, percent: 0 }, { uploadId: 'u' })
       expect((await store.sweep()).failed).toEqual([])
       await leaseRunsOut(id)
     }

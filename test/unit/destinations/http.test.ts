@@ -20,6 +20,7 @@ async function start(credentials?: Credentials, limits = PATIENT) {
       url: new URL(`http://127.0.0.1:${faults.port}/folder/${randomUUID()}`),
       credentials: credentials && new Secret(credentials),
       length,
+      exact: true,
       mediaType: 'application/x-test'
     }),
     read: async ({ url }: { url: URL }) => server.objects.get(url.pathname),

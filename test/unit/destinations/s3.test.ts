@@ -36,6 +36,7 @@ async function start(changes: Partial<Credentials> = {}, limits = PATIENT) {
       url: new URL(`${prefix}/${randomUUID()}`),
       credentials: new Secret(credentials),
       length,
+      exact: true,
       mediaType: 'application/x-test'
     }),
     read: async ({ url }: { url: URL }) => stored(url)?.body,

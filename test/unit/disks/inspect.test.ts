@@ -74,7 +74,7 @@ describe('openDisk', () => {
     expect(disk.virtualSize).toBe(SIZE)
   })
 
-  it.each(['vmdk', 'exe', 'QCOW2', 'Raw', '__proto__', 'constructor', ''])('reads no %j', async (declared) => {
+  it.each(['qed', 'exe', 'QCOW2', 'Raw', '__proto__', 'constructor', ''])('reads no %j', async (declared) => {
     const opened = openDisk(memoryFile(Buffer.alloc(512)), declared, LIMITS, diskReaders())
 
     await expect(opened).rejects.toMatchObject({ rule: 'unsupported_format' })

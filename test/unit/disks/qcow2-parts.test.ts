@@ -1,8 +1,8 @@
 import { zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Allocated } from '../../../src/disks/qcow2/allocated.ts'
-import { Recent } from '../../../src/disks/qcow2/recent.ts'
+import { Allocated } from '../../../src/disks/blocks/allocated.ts'
+import { Recent } from '../../../src/disks/blocks/recent.ts'
 import { zstdFrameBytes } from '../../../src/disks/qcow2/zstd-frame.ts'
 
 describe('Recent', () => {
@@ -41,7 +41,7 @@ describe('Allocated', () => {
     const property = fc.property(tables, runs, fc.nat(255), (exists, wanted, from) => {
       const perTable = 64
       const end = exists.length * perTable
-      const allocated = new Allocated(Float64Array.from(exists, Number), perTable * 8)
+      const allocated = new Allocated(Float64Array.from(exists, Number), perTable)
       const list = new Set<number>()
       for (const { first, count } of wanted) {
         for (let cluster = first; cluster < Math.min(first + count, end); cluster += 1) {

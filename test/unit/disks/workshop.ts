@@ -31,16 +31,16 @@ export class Workshop implements AsyncDisposable {
     await run('qemu-img', args, { cwd: this.folder })
   }
 
-  /** Runs commands of qemu-io on a qcow2 file; it reports failures on stdout only. */
-  async qemuIo(name: string, commands: readonly string[]): Promise<void> {
-    const args = ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), name]
+  /** Runs commands of qemu-io on a file; it reports failures on stdout only. */
+  async qemuIo(name: string, commands: readonly string[], format = 'qcow2'): Promise<void> {
+    const args = ['-f', format, ...commands.flatMap((command) => ['-c', command]), name]
     const { stdout } = await run('qemu-io', args, { cwd: this.folder, maxBuffer: 2 ** 24 })
     if (/fail|error|invalid/i.test(stdout)) throw new Error(`qemu-io: ${stdout}`)
   }
 
-  /** What qemu reads from a qcow2 file. */
-  async reference(name: string): Promise<Buffer> {
-    await this.qemuImg('convert', '-f', 'qcow2', '-O', 'raw', name, `${name}.reference`)
+  /** What qemu reads from a file. */
+  async reference(name: string, format = 'qcow2'): Promise<Buffer> {
+    await this.qemuImg('convert', '-f', format, '-O', 'raw', name, `${name}.reference`)
     return readFile(this.path(`${name}.reference`))
   }
 

@@ -91,7 +91,7 @@ describe('GET /v2/tasks', () => {
     const service = new MemoryService()
     service.addTask()
     const wanted = service.addTask({
-      request: { imageId: OTHER, exportTo: 'https://a.example.com/b', exportFormat: 'raw' }
+      request: { imageId: OTHER, exportTo: 'https://a.example.com/b', exportFormat: 'raw', formatOptions: {} }
     })
     const app = appOver(service)
 

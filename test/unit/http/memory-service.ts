@@ -1,18 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { objectUrl, parseTarget } from '../../../src/destinations/target.ts'
+import { MarkerNotFound, TaskNotFound } from '../../../src/domain/errors.ts'
+import { type ImageId, imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import type { Image } from '../../../src/domain/image.ts'
 import {
   ImageExists,
   ImageInUse,
   ImageNotActive,
   ImageNotFound,
   ImageProtected,
-  MarkerNotFound,
-  TaskNotFound,
   UploadConflict
-} from '../../../src/domain/errors.ts'
-import { type ImageId, imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
-import type { Image } from '../../../src/domain/image.ts'
+} from '../../../src/domain/image-errors.ts'
 import { isTerminal, type Task } from '../../../src/domain/task.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
 import { type AppParts, buildApp } from '../../../src/http/app.ts'
@@ -73,7 +72,12 @@ export class MemoryService {
         owner: viewer.owner,
         userId: viewer.userId,
         requestId,
-        request: { imageId: body.imageId, exportTo: body.exportTo, exportFormat: body.exportFormat },
+        request: {
+          imageId: body.imageId,
+          exportTo: body.exportTo,
+          exportFormat: body.exportFormat,
+          formatOptions: body.formatOptions
+        },
         credentials: body.credentials ? { kind: body.credentials.kind, state: 'sealed' } : null
       })
     },
@@ -231,7 +235,8 @@ const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
   request: {
     imageId: imageId('deadbeef-dead-dead-dead-beefbeefbeef'),
     exportTo: 'https://store.example.com/mycontainer/path',
-    exportFormat: 'qcow2'
+    exportFormat: 'qcow2',
+    formatOptions: {}
   },
   status: 'queued',
   message: '',

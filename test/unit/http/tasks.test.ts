@@ -64,7 +64,7 @@ describe('POST /v2/tasks', () => {
     const answer = await app.inject({ method: 'POST', url: '/v2/tasks', headers: member, payload })
 
     expect(answer.statusCode).toBe(201)
-    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'raw' })
+    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'raw', formatOptions: {} })
   })
 
   test.each(['application/octet-stream', 'text/plain', 'application/json; charset=utf-8', 'no/such'])(
@@ -186,7 +186,7 @@ describe('POST /v2/images/{id}/export', () => {
 
     expect([short.statusCode, long.statusCode]).toEqual([201, 201])
     expect(short.json()).toMatchObject({ task_type: 'export', image_uuid: IMAGE })
-    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'qcow2' })
+    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'qcow2', formatOptions: {} })
   })
 
   test('refuses a body about another image', async () => {
@@ -226,7 +226,7 @@ describe('GET /v2/tasks/{id}', () => {
   })
 
   test('shows how far a transfer is', async () => {
-    const task = await show({ status: 'transferring', progress: { total: 3000, sent: 1000 } })
+    const task = await show({ status: 'transferring', progress: { total: 3000, sent: 1000, percent: 33.33 } })
 
     expect(task.progress).toEqual({ bytes_total: 3000, bytes_sent: 1000, percent: 33.3 })
   })
@@ -240,7 +240,7 @@ describe('GET /v2/tasks/{id}', () => {
     const task = await show({
       status: 'success',
       expiresAt: new Date('2026-11-24T07:10:02.987Z'),
-      result: { location, bytes: 10, virtualSize: 20, sha256: 'ab', parts: 1, durationSeconds: 1.5 },
+      result: { location, bytes: 10, virtualSize: 20, sha256: 'ab', composite: null, parts: 1, durationSeconds: 1.5 },
       credentials: { kind: 's3_static', state: 'purged' }
     })
 

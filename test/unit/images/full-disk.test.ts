@@ -7,7 +7,11 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { imageId } from '../../../src/domain/ids.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { libraryFiles } from '../../../src/images/library-files.ts'
+
+const hashers = createHashers(2)
+afterAll(() => hashers.close())
 
 /** A real file system of 2 MiB, or why there is none here. */
 function mountSmall(dir: string): string | undefined {
@@ -29,7 +33,7 @@ afterAll(() => {
 })
 
 describe.skipIf(obstacle)('a disk that is full', () => {
-  const files = libraryFiles({ dir, uploadOf: async () => undefined })
+  const files = libraryFiles({ dir, hashers, uploadOf: async () => undefined })
   const never = new AbortController().signal
   const data = async function* (chunks: number) {
     for (let i = 0; i < chunks; i += 1) yield randomBytes(256 * KiB)

@@ -17,11 +17,15 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ByteSource, KiB, MiB } from '../../../src/domain/bytes.ts'
 import { type ImageId, imageId } from '../../../src/domain/ids.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../../../src/images/library-files.ts'
 import { describeImageSource } from '../../contracts/image-source.contract.ts'
+
+const hashers = createHashers(2)
+afterAll(() => hashers.close())
 
 const block = 64 * KiB
 const never = new AbortController().signal
@@ -33,7 +37,7 @@ let files: LibraryFiles
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'library-files-'))
   published = new Map()
-  files = libraryFiles({ dir, uploadOf: async (id) => published.get(id) })
+  files = libraryFiles({ dir, hashers, uploadOf: async (id) => published.get(id) })
 })
 afterEach(() => rm(dir, { recursive: true, force: true }))
 
@@ -81,7 +85,7 @@ function dataRangesOf(bytes: Buffer): { offset: number; length: number }[] {
 describeImageSource('library files', async () => {
   const home = await mkdtemp(join(tmpdir(), 'library-files-'))
   const uploads = new Map<ImageId, string>()
-  const source = libraryFiles({ dir: home, uploadOf: async (id) => uploads.get(id) })
+  const source = libraryFiles({ dir: home, hashers, uploadOf: async (id) => uploads.get(id) })
   return {
     source,
     async store(bytes) {
@@ -407,7 +411,8 @@ describe('a process that is killed while it stores an upload', () => {
   async function storeUntilKilled(id: ImageId, uploadId: string): Promise<void> {
     const program = `
       const { libraryFiles } = await import(${JSON.stringify(new URL('../../../src/images/library-files.ts', import.meta.url))})
-      const files = libraryFiles({ dir: ${JSON.stringify(dir)}, uploadOf: async () => undefined })
+      const { createHashers } = await import(${JSON.stringify(new URL('../../../src/hashing/hashers.ts', import.meta.url))})
+      const files = libraryFiles({ dir: ${JSON.stringify(dir)}, hashers: createHashers(2), uploadOf: async () => undefined })
       async function* endless() {
         for (let sent = 0; ; sent += 1) {
           yield Buffer.alloc(2 ** 20, 7)
@@ -458,7 +463,7 @@ describe('sweep', () => {
   })
 
   it('has nothing to do where there is no folder yet', async () => {
-    const nowhere = libraryFiles({ dir: join(dir, 'later'), uploadOf: async () => undefined })
+    const nowhere = libraryFiles({ dir: join(dir, 'later'), hashers, uploadOf: async () => undefined })
 
     expect(await nowhere.sweep()).toBe(0)
   })

@@ -1,47 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
-import type { Part, Upload } from '../../../src/destinations/destination.ts'
-import { type ByteSource, KiB, MiB } from '../../../src/domain/bytes.ts'
+import { afterAll, describe, expect, it } from 'vitest'
+import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { AllocationMap } from '../../../src/formats/allocation-map.ts'
 import { qcow2 } from '../../../src/formats/qcow2.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { transfer } from '../../../src/pipeline/transfer.ts'
 import { memoryDisk, type Run } from '../../support/memory-disk.ts'
-
-/** An upload into memory; `put` may be replaced to misbehave. */
-function memoryUpload(
-  length: number,
-  options: {
-    partBytes?: number
-    parallel?: number
-    put?: (part: Part, body: ByteSource, signal: AbortSignal) => Promise<void>
-  }
-) {
-  const file = Buffer.alloc(length, 0xee)
-  const state = { underWay: 0, mostUnderWay: 0, parts: 0 }
-  const store = async (part: Part, body: ByteSource) => {
-    let at = part.offset
-    for await (const chunk of body) {
-      file.set(chunk, at)
-      at += chunk.length
-      await sleep(0)
-    }
-    expect(at).toBe(part.offset + part.length)
-  }
-  const upload: Upload = {
-    partBytes: options.partBytes ?? length,
-    parallel: options.parallel ?? 1,
-    state: null,
-    async putPart(part, body, signal) {
-      state.parts++
-      state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
-      await (options.put ?? store)(part, body, signal).finally(() => state.underWay--)
-    },
-    commit: async () => '',
-    abort: async () => {}
-  }
-  return { upload, file, state }
-}
+import { memoryUpload } from '../../support/memory-upload.ts'
 
 async function prepared(virtualSize: number, runs: Run[]) {
   const disk = memoryDisk(virtualSize, runs)
@@ -54,6 +20,8 @@ const RUNS = [
   { offset: 10 * MiB + 512, length: 700 * KiB }
 ]
 const never = new AbortController().signal
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
 
 describe('transfer', () => {
   it.each([
@@ -65,12 +33,12 @@ describe('transfer', () => {
     const { upload, file, state } = memoryUpload(source.layout.length, options)
     let sent = 0
 
-    const { sha256, parts } = await transfer(source, upload, never, (bytes) => {
+    const { sha256, parts } = await transfer(source, upload, hashers, never, (bytes) => {
       sent += bytes
     })
 
     const whole = memoryUpload(source.layout.length, {})
-    await transfer(await prepared(16 * MiB, RUNS), whole.upload, never, () => {})
+    await transfer(await prepared(16 * MiB, RUNS), whole.upload, hashers, never, () => {})
     expect(file.equals(whole.file)).toBe(true)
     expect(sha256).toBe(createHash('sha256').update(file).digest('hex'))
     expect([sent, parts]).toEqual([source.layout.length, state.parts])
@@ -89,7 +57,7 @@ describe('transfer', () => {
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     })
 
-    const transferring = transfer({ disk, layout }, upload, stop.signal, () => {})
+    const transferring = transfer({ disk, layout }, upload, hashers, stop.signal, () => {})
     let before = -1
     while (readBytes() !== before) {
       before = readBytes()
@@ -111,7 +79,7 @@ describe('transfer', () => {
         for await (const _chunk of body) if (part.number === 2) throw new Error('refused part 2')
       }
     })
-    await expect(transfer(source, made.upload, never, () => {})).rejects.toThrow('refused part 2')
+    await expect(transfer(source, made.upload, hashers, never, () => {})).rejects.toThrow('refused part 2')
     expect(made.state.underWay).toBe(0)
     expect(made.state.parts).toBeLessThan(10)
   })
@@ -126,7 +94,9 @@ describe('transfer', () => {
       }
     }
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
-    await expect(transfer({ disk, layout: source.layout }, made.upload, never, () => {})).rejects.toThrow('bad sector')
+    await expect(transfer({ disk, layout: source.layout }, made.upload, hashers, never, () => {})).rejects.toThrow(
+      'bad sector'
+    )
     expect(made.state.underWay).toBe(0)
   })
 
@@ -136,7 +106,7 @@ describe('transfer', () => {
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
     const reason = new Error('lease lost')
     let sent = 0
-    const transferring = transfer(source, made.upload, stop.signal, (bytes) => {
+    const transferring = transfer(source, made.upload, hashers, stop.signal, (bytes) => {
       sent += bytes
       if (sent > 3 * MiB) stop.abort(reason)
     })

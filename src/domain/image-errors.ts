@@ -1,0 +1,129 @@
+import { ExportError } from './errors.ts'
+
+export class ImageNotFound extends ExportError {
+  readonly code = 'IMAGE_NOT_FOUND'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string) {
+    super(`No image found with ID ${id}`)
+  }
+}
+
+/** An image in a status that does not allow what was asked. */
+export class ImageNotActive extends ExportError {
+  readonly code = 'IMAGE_NOT_ACTIVE'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string, status: string) {
+    super(`Image ${id} is ${status}; only an active image can be exported. Upload its data first.`)
+  }
+}
+
+/** The id that the client chose for a new image is taken. */
+export class ImageExists extends ExportError {
+  readonly code = 'IMAGE_EXISTS'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string) {
+    super(`Image ID ${id} already exists!`)
+  }
+}
+
+/** The image may be seen, but not changed in this way by this caller. */
+export class ImageForbidden extends ExportError {
+  readonly code = 'IMAGE_FORBIDDEN'
+  readonly permanent = true
+  readonly actor = 'user'
+}
+
+export class ImageProtected extends ExportError {
+  readonly code = 'IMAGE_PROTECTED'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string) {
+    super(`Image ${id} is protected and cannot be deleted.`)
+  }
+}
+
+/** The image lock: tasks that have not ended still need the image. */
+export class ImageInUse extends ExportError {
+  readonly code = 'IMAGE_IN_USE'
+  readonly permanent = false
+  readonly actor = 'user'
+  readonly tasks: readonly string[]
+
+  constructor(id: string, tasks: readonly string[]) {
+    super(`Image ${id} cannot be deleted while it is being exported by ${tasks.join(', ')}; wait for or cancel them.`)
+    this.tasks = tasks
+  }
+}
+
+/** Data cannot be uploaded before the image says what it is. */
+export class ImageIncomplete extends ExportError {
+  readonly code = 'IMAGE_INCOMPLETE'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(missing: readonly string[]) {
+    super(`Properties ${missing.join(', ')} must be set prior to saving data.`)
+  }
+}
+
+/** Formats of an image are what its data was checked against: they may change only while it has none. */
+export class ImageFormatFixed extends ExportError {
+  readonly code = 'IMAGE_FORMAT_FIXED'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string) {
+    super(`disk_format and container_format can be changed only while image ${id} is queued.`)
+  }
+}
+
+/** The declared `property` is none that this service can read. */
+export class ImageFormatUnsupported extends ExportError {
+  readonly code = 'IMAGE_FORMAT_UNSUPPORTED'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(property: 'disk_format' | 'container_format', supported: readonly string[]) {
+    super(`The image's ${property} is not supported; supported: ${supported.join(', ')}`)
+  }
+}
+
+/** Another upload to the image is under way, took over, or the image has its data already. */
+export class UploadConflict extends ExportError {
+  readonly code = 'UPLOAD_CONFLICT'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(id: string) {
+    super(`Image ${id} has its data already, or another upload to it is under way; data can be uploaded once.`)
+  }
+}
+
+/** More bytes than the operator allows for one image. */
+export class ImageTooLarge extends ExportError {
+  readonly code = 'IMAGE_TOO_LARGE'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(maxBytes: number) {
+    super(`The image is larger than ${maxBytes} bytes, the limit that the operator has set.`)
+  }
+}
+
+/** The image store has no room left. */
+export class StoreFull extends ExportError {
+  readonly code = 'STORE_FULL'
+  readonly permanent = false
+  readonly actor = 'operator'
+
+  constructor(options?: ErrorOptions) {
+    super('The image store is full; the operator has to make room before data can be uploaded.', options)
+  }
+}

@@ -1,0 +1,40 @@
+import { KiB, MiB } from '../domain/bytes.ts'
+import { FormatOptionsInvalid } from '../domain/errors.ts'
+import type { FormatFamily } from './format-family.ts'
+import { packedQcow2 } from './packed-qcow2.ts'
+import type { Codec } from './packing.ts'
+import { qcow2 } from './qcow2.ts'
+
+/** As small as qemu's level 6 within 3 %, in three quarters of its time. */
+const ZLIB_LEVEL = 5
+/** As small as qemu's default within 1 %. */
+const ZSTD_LEVEL = 2
+/** qemu opens clusters with a window of 4 KiB; some of its versions and other readers may hold to that. */
+const QEMU_WINDOW_BITS = 12
+
+export const qcow2Family: FormatFamily = {
+  name: 'qcow2',
+  options: {
+    compression: ['none', 'zlib', 'zstd'],
+    level: [1, 19],
+    cluster_size: [512, KiB, 2 * KiB, 4 * KiB, 8 * KiB, 16 * KiB, 32 * KiB, 64 * KiB].concat([
+      128 * KiB,
+      256 * KiB,
+      512 * KiB,
+      MiB,
+      2 * MiB
+    ])
+  },
+  choose({ compression = 'none', level, cluster_size: clusterBytes = 64 * KiB }) {
+    const clusterBits = Math.log2(clusterBytes)
+    if (compression !== 'none') return packedQcow2(codecOf(compression, level), clusterBits)
+    if (level !== undefined) throw new FormatOptionsInvalid('level', 'it needs compression to be zlib or zstd')
+    return qcow2(clusterBits)
+  }
+}
+
+function codecOf(compression: 'zlib' | 'zstd', level: number | undefined): Codec {
+  if (compression === 'zstd') return { name: 'zstd', level: level ?? ZSTD_LEVEL }
+  if (level !== undefined && level > 9) throw new FormatOptionsInvalid('level', 'for zlib it must be from 1 to 9')
+  return { name: 'deflate', level: level ?? ZLIB_LEVEL, windowBits: QEMU_WINDOW_BITS }
+}

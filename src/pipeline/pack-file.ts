@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto'
+import type { Disk } from '../disks/disk.ts'
+import type { ByteSource } from '../domain/bytes.ts'
+import type { Frame, Packer, Packing } from '../formats/packing.ts'
+import type { Compressors } from './compressors.ts'
+import { type PackedBatch, packUnits } from './pack-units.ts'
+
+export type PackedSource = { readonly packing: Packing; readonly disk: Disk }
+/** Told of bytes of the disk as they are read and packed. */
+export type OnRead = (bytes: number) => void
+
+/** Everything after the head, in order; the packer then knows the head. Chunks are borrowed (ByteSource). */
+export async function* packedBody(
+  source: PackedSource,
+  packer: Packer,
+  compressors: Compressors,
+  signal: AbortSignal,
+  onRead: OnRead
+): ByteSource & AsyncGenerator<Uint8Array> {
+  const digest = createHash('sha256')
+  let file = Buffer.allocUnsafe(0)
+  for await (const batch of packUnits(source, compressors, signal)) {
+    const frames = framesOf(batch, packer)
+    const length = lengthOf(frames, batch)
+    if (file.length < length) file = Buffer.allocUnsafe(length * 2)
+    assemble(frames, batch, file)
+    batch.release()
+    const chunk = file.subarray(0, length)
+    if (source.packing.tailHoldsDigest) digest.update(chunk)
+    onRead(batch.units.length * source.packing.units.unitBytes)
+    if (length > 0) yield chunk
+  }
+  yield* packer.tail((more) => {
+    for (const bytes of more) digest.update(bytes)
+    return digest.digest('hex')
+  })
+}
+
+/** What one pass over the disk tells: the whole file's length, and its head. Compresses everything and keeps nothing. */
+export async function measure(
+  source: PackedSource,
+  compressors: Compressors,
+  signal: AbortSignal,
+  onRead: OnRead
+): Promise<{ readonly length: number; readonly packer: Packer }> {
+  const packer = source.packing.start()
+  let length = source.packing.headBytes
+  for await (const batch of packUnits(source, compressors, signal)) {
+    length += lengthOf(framesOf(batch, packer), batch)
+    batch.release()
+    onRead(batch.units.length * source.packing.units.unitBytes)
+  }
+  for (const bytes of packer.tail(() => UNKNOWN_SHA256)) length += bytes.length
+  return { length, packer }
+}
+
+/** Stands for a digest where only its length matters. */
+const UNKNOWN_SHA256 = '0'.repeat(64)
+
+const framesOf = (batch: PackedBatch, packer: Packer): Frame[] =>
+  batch.units.map((unit, i) => packer.add(unit, batch.lengths[i] ?? 0))
+
+const lengthOf = (frames: readonly Frame[], { lengths }: PackedBatch): number =>
+  frames.reduce((sum, { before, zerosAfter }, i) => sum + before.length + (lengths[i] ?? 0) + zerosAfter, 0)
+
+function assemble(frames: readonly Frame[], { lengths, bytes }: PackedBatch, into: Buffer): void {
+  let from = 0
+  let at = 0
+  for (const [i, { before, zerosAfter }] of frames.entries()) {
+    into.set(before, at)
+    at += before.length
+    const length = lengths[i] ?? 0
+    into.set(bytes.subarray(from, from + length), at)
+    from += length
+    at += length
+    into.fill(0, at, at + zerosAfter)
+    at += zerosAfter
+  }
+}

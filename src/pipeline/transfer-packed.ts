@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import type { Part, Upload } from '../destinations/destination.ts'
+import { type ByteSource, KiB } from '../domain/bytes.ts'
+import type { Compressors } from './compressors.ts'
+import { type OnRead, type PackedSource, packedBody } from './pack-file.ts'
+import type { Transferred } from './transfer.ts'
+
+/** Parts being sent, besides the one being filled: each is held in memory, as its length must be known before it is sent. */
+const PARTS_UNDER_WAY = 2
+const WRITE_BYTES = 512 * KiB
+
+/**
+ * Compresses and sends in one pass, to an upload that takes parts in any order: what stands before the data depends on all of
+ * it, so the parts of the head go last. The one that holds the end of the head and the beginning of the data waits for it.
+ *
+ * Where there is a head, the file cannot be hashed in its order without a second pass. Then the parts are hashed, and
+ * `composite` is the SHA-256 of their digests joined in the file's order.
+ */
+export async function transferPacked(
+  source: PackedSource,
+  upload: Upload,
+  compressors: Compressors,
+  signal: AbortSignal,
+  onRead: OnRead
+): Promise<Transferred> {
+  const { headBytes } = source.packing
+  const packer = source.packing.start()
+  const parts = new PartSender(upload, signal)
+  const whole = headBytes === 0 ? createHash('sha256') : undefined
+  try {
+    let at = headBytes
+    for await (const chunk of packedBody(source, packer, compressors, parts.signal, onRead)) {
+      whole?.update(chunk)
+      await parts.write(at, chunk)
+      at += chunk.length
+    }
+    const length = at
+    at = 0
+    for (const chunk of packer.head()) {
+      await parts.write(at, chunk)
+      at += chunk.length
+    }
+    if (at !== headBytes) throw new Error(`the head has ${at} bytes where ${headBytes} were planned`)
+    const digests = await parts.finish(length)
+    const composite = createHash('sha256').update(Buffer.concat(digests)).digest('hex')
+    return {
+      bytes: length,
+      parts: digests.length,
+      sha256: whole?.digest('hex') ?? null,
+      composite: whole ? null : { sha256: composite, partBytes: upload.partBytes }
+    }
+  } catch (error) {
+    throw await parts.fail(error)
+  }
+}
+
+type Filling = { readonly buffer: Buffer; filled: number; end: number }
+
+/** Fills parts with bytes that come in any order of runs, and sends each as soon as it is whole. */
+class PartSender {
+  readonly signal: AbortSignal
+  readonly #upload: Upload
+  readonly #failed = new AbortController()
+  readonly #filling = new Map<number, Filling>()
+  readonly #underWay = new Set<Promise<void>>()
+  readonly #free: Buffer[] = []
+  readonly #digests = new Map<number, Buffer>()
+
+  constructor(upload: Upload, signal: AbortSignal) {
+    this.#upload = upload
+    this.signal = AbortSignal.any([signal, this.#failed.signal])
+  }
+
+  /** The bytes are copied: they are the caller's again when this returns. */
+  async write(at: number, bytes: Uint8Array): Promise<void> {
+    const { partBytes } = this.#upload
+    for (let from = 0; from < bytes.length; ) {
+      const index = Math.floor((at + from) / partBytes)
+      const inPart = (at + from) % partBytes
+      const piece = bytes.subarray(from, from + partBytes - inPart)
+      const part = this.#filling.get(index) ?? (await this.#start(index))
+      part.buffer.set(piece, inPart)
+      part.filled += piece.length
+      part.end = Math.max(part.end, inPart + piece.length)
+      if (part.filled === partBytes) this.#send(index, part)
+      from += piece.length
+    }
+  }
+
+  /** Sends what is left; only the last part may be shorter. Gives the SHA-256 of every part. */
+  async finish(length: number): Promise<Buffer[]> {
+    for (const [index, part] of this.#filling) {
+      const last = Math.ceil(length / this.#upload.partBytes) - 1
+      if (index !== last || part.filled !== part.end) throw new Error(`part ${index + 1} has a gap`)
+      this.#send(index, part)
+    }
+    await Promise.all(this.#underWay)
+    return [...this.#digests].sort(([a], [b]) => a - b).map(([, digest]) => digest)
+  }
+
+  /** Ends everything under way; gives what went wrong first. */
+  async fail(error: unknown): Promise<unknown> {
+    if (!this.signal.aborted) this.#failed.abort(error)
+    await Promise.allSettled(this.#underWay)
+    return this.signal.reason
+  }
+
+  async #start(index: number): Promise<Filling> {
+    while (this.#underWay.size >= Math.min(PARTS_UNDER_WAY, this.#upload.parallel)) await Promise.race(this.#underWay)
+    this.signal.throwIfAborted()
+    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#upload.partBytes)
+    const part = { buffer, filled: 0, end: 0 }
+    this.#filling.set(index, part)
+    return part
+  }
+
+  #send(index: number, { buffer, end }: Filling): void {
+    this.#filling.delete(index)
+    const bytes = buffer.subarray(0, end)
+    this.#digests.set(index, createHash('sha256').update(bytes).digest())
+    const part: Part = { number: index + 1, offset: index * this.#upload.partBytes, length: end }
+    const put = this.#upload.putPart(part, inPieces(bytes), this.signal).then(
+      () => {
+        this.#free.push(buffer)
+        this.#underWay.delete(put)
+      },
+      (error: unknown) => {
+        this.#failed.abort(error)
+        throw error
+      }
+    )
+    put.catch(() => {}) // whoever waits for the parts meets it
+    this.#underWay.add(put)
+  }
+}
+
+async function* inPieces(bytes: Uint8Array): ByteSource {
+  for (let at = 0; at < bytes.length; at += WRITE_BYTES) yield bytes.subarray(at, at + WRITE_BYTES)
+}

@@ -1,0 +1,39 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'vitest'
+import type { Part, Upload } from '../../src/destinations/destination.ts'
+import type { ByteSource } from '../../src/domain/bytes.ts'
+
+/** An upload into memory; `put` may be replaced to misbehave. */
+export function memoryUpload(
+  length: number,
+  options: {
+    partBytes?: number
+    parallel?: number
+    put?: (part: Part, body: ByteSource, signal: AbortSignal) => Promise<void>
+  }
+) {
+  const file = Buffer.alloc(length, 0xee)
+  const state = { underWay: 0, mostUnderWay: 0, parts: 0 }
+  const store = async (part: Part, body: ByteSource) => {
+    let at = part.offset
+    for await (const chunk of body) {
+      file.set(chunk, at)
+      at += chunk.length
+      await sleep(0)
+    }
+    expect(at).toBe(part.offset + part.length)
+  }
+  const upload: Upload = {
+    partBytes: options.partBytes ?? length,
+    parallel: options.parallel ?? 1,
+    state: null,
+    async putPart(part, body, signal) {
+      state.parts++
+      state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
+      await (options.put ?? store)(part, body, signal).finally(() => state.underWay--)
+    },
+    commit: async () => '',
+    abort: async () => {}
+  }
+  return { upload, file, state }
+}
