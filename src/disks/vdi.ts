@@ -2,6 +2,7 @@ import { roundUp } from '../domain/bytes.ts'
 import { ImageUnsafe } from '../domain/errors.ts'
 import { Allocated } from './blocks/allocated.ts'
 import { BlockDisk, readBytes } from './blocks/block-disk.ts'
+import { Holes } from './blocks/holes.ts'
 import { checkVirtualSize } from './bounds.ts'
 import type { DiskLimits, DiskReader, RandomAccess } from './disk.ts'
 
@@ -38,14 +39,16 @@ export const vdi: DiskReader = {
     const places = await readMap(file, header)
     // One bit a block, in one piece: the map has an entry for every block.
     const allocated = new Allocated(Float64Array.of(header.mapOffset), roundUp(header.blocks, 8))
+    const holes = new Holes(file)
+    const placeOf = (block: number) => header.dataOffset + (places[block] ?? 0) * BLOCK_BYTES
     places.forEach((place, block) => {
-      if (place < NO_PLACE) allocated.add(block)
+      if (place < NO_PLACE && !holes.cover(placeOf(block), BLOCK_BYTES)) allocated.add(block)
     })
     return new BlockDisk(file, {
       blockBytes: BLOCK_BYTES,
       virtualSize: header.virtualSize,
       allocated,
-      locate: (block) => ({ kind: 'data', offset: header.dataOffset + (places[block] ?? 0) * BLOCK_BYTES })
+      locate: (block) => ({ kind: 'data', offset: placeOf(block) })
     })
   }
 }

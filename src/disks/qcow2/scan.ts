@@ -1,6 +1,7 @@
 import { ImageUnsafe } from '../../domain/errors.ts'
 import { Allocated } from '../blocks/allocated.ts'
 import { eachTable } from '../blocks/each-table.ts'
+import { Holes } from '../blocks/holes.ts'
 import { Metadata } from '../blocks/metadata.ts'
 import { Runs } from '../blocks/runs.ts'
 import type { RandomAccess } from '../disk.ts'
@@ -39,6 +40,7 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
   const l2Offsets = l1.slice(0, Math.ceil(header.virtualSize / clusterBytes / (clusterBytes / 8)))
   const allocated = new Allocated(l2Offsets, clusterBytes / 8)
   const tally = new HostClusters(header, metadata, refcounts)
+  const holes = new Holes(file)
   for await (const { index, table } of eachTable(file, l2Offsets, clusterBytes)) {
     const first = index * (clusterBytes / 8)
     const count = Math.min(clusterBytes / 8, Math.ceil(header.virtualSize / clusterBytes) - first)
@@ -47,6 +49,7 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
       const cluster = clusterOf(table.readUInt32BE(i * 8), table.readUInt32BE(i * 8 + 4), needed, header)
       if (cluster.kind === 'zero') continue
       tally.add(cluster)
+      if (cluster.kind === 'data' && holes.cover(cluster.offset, needed)) continue
       allocated.add(first + i)
     }
   }

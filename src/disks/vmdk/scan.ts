@@ -2,6 +2,7 @@ import { ImageUnsafe } from '../../domain/errors.ts'
 import { Allocated } from '../blocks/allocated.ts'
 import { readBytes } from '../blocks/block-disk.ts'
 import { eachTable } from '../blocks/each-table.ts'
+import { Holes } from '../blocks/holes.ts'
 import { Metadata } from '../blocks/metadata.ts'
 import { Runs } from '../blocks/runs.ts'
 import type { Table } from '../blocks/table.ts'
@@ -37,13 +38,16 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
 
   const allocated = new Allocated(tables, GRAINS_PER_TABLE)
   const tally = new GrainTally(header, metadata)
+  const holes = new Holes(file)
   for await (const { index, table } of eachTable(file, tables, TABLE_BYTES)) {
     const first = index * GRAINS_PER_TABLE
     const count = Math.min(GRAINS_PER_TABLE, Math.ceil(virtualSize / grainBytes) - first)
     for (let i = 0; i < count; i += 1) {
       const offset = grainAt(table.readUInt32LE(i * 4), first + i, header)
       if (offset === 0) continue
-      tally.add(offset, Math.min(grainBytes, virtualSize - (first + i) * grainBytes))
+      const bytes = Math.min(grainBytes, virtualSize - (first + i) * grainBytes)
+      tally.add(offset, bytes)
+      if (!header.compressed && holes.cover(offset, bytes)) continue
       allocated.add(first + i)
     }
   }
