@@ -36,6 +36,8 @@ ensure_tools() {
   has qemu-img || needed+=(qemu-utils)
   has mke2fs || needed+=(e2fsprogs)
   if [[ ${1:-} == for_tests ]]; then
+    has xz || needed+=(xz-utils)
+    has curl || needed+=(curl)
     has redis-server || [[ -n ${REDIS_URL:-} ]] || wanted+=(redis-server)
     [[ -x /usr/bin/glance ]] || wanted+=(python3-glanceclient)
   fi

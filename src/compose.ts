@@ -3,10 +3,11 @@ import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import type { Config } from './config.ts'
+import { type Config, ConfigInvalid } from './config.ts'
 import { DEFAULT_LIMITS } from './destinations/connection.ts'
 import { createDestinations, type Destinations } from './destinations/registry.ts'
 import { diskReaders } from './disks/registry.ts'
+import { MiB } from './domain/bytes.ts'
 import { createExport } from './export/create-export.ts'
 import type { TaskStore, Vault } from './export/ports.ts'
 import { getTask } from './export/read-tasks.ts'
@@ -47,15 +48,18 @@ export type Foundation = Running & {
 }
 
 const POOL_CONNECTIONS = 10
+const EMBEDDED_RESERVE_BYTES = 128 * MiB
 
 /** @param databaseUrl of a database whose schema is this release's */
 export async function layFoundation(config: Config, log: Logger, databaseUrl: string): Promise<Foundation> {
+  const dir = join(config.DATA_DIR, 'images')
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const pool = createPool({
     url: databaseUrl,
     max: POOL_CONNECTIONS,
     onError: (err) => log.warn({ err }, 'database connection lost')
   })
-  const extraCa = config.DESTINATION_CA_FILE && (await readFile(config.DESTINATION_CA_FILE, 'utf8'))
+  const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
   const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
   const destinations = createDestinations({
     allowedNetworks: config.ALLOWED_NETWORKS,
@@ -63,8 +67,8 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
     ...(extraCa && { extraCa })
   })
-  const dir = join(config.DATA_DIR, 'images')
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  // The embedded PostgreSQL ends when it cannot write: uploads leave it room on the disk they share.
+  const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
   const backend = queueBackend(config, databaseUrl)
   const queue = createExportQueue(backend, log)
   const cores = availableParallelism()
@@ -80,7 +84,12 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       keepMs: config.TASK_KEEP_SECONDS * 1000,
       leaseMs: config.LEASE_SECONDS * 1000
     }),
-    files: libraryFiles({ dir, hashers: threads.hashers, uploadOf: (id) => imageStore(pool).uploadOf(id) }),
+    files: libraryFiles({
+      dir,
+      hashers: threads.hashers,
+      reserveBytes,
+      uploadOf: (id) => imageStore(pool).uploadOf(id)
+    }),
     destinations,
     vault: createVault(await keys),
     backend,
@@ -93,6 +102,13 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       await pool.end()
     }
   }
+}
+
+async function readAuthorities(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8')
+  if (!text.includes('-----BEGIN CERTIFICATE-----'))
+    throw new ConfigInvalid([`DESTINATION_CA_FILE: ${path} holds no certificate in PEM form`])
+  return text
 }
 
 const queueBackend = (config: Config, databaseUrl: string): QueueBackend =>

@@ -131,7 +131,8 @@ export function readConfig(env: NodeJS.ProcessEnv, { split }: { readonly split: 
     mistakes.push(mistake)
     delete given[name]
   }
-  const settings = parse(given, mistakes)
+  // What is wrong is left out of a second look, so that mistakes of other kinds are found beside it.
+  const settings = parse(given, mistakes) ?? parse(given, [])
   if (settings) mistakes.push(...contradictions(settings, split))
   if (!settings || mistakes.length > 0) throw new ConfigInvalid(mistakes)
   return {
@@ -151,7 +152,8 @@ function parse(data: Record<string, string | undefined>, mistakes: string[]): Se
     for (const { instancePath, message, keyword } of ajv.errors ?? errorsOf(error)) {
       const name = names.find((known) => instancePath === `/${known}`)
       if (!name) throw error
-      if (keyword !== 'const') mistakes.push(`${name} ${keyword === 'anyOf' ? choices(name) : message}`)
+      delete data[name]
+      if (keyword !== 'const') mistakes.push(`${name} ${choices(name) ?? message}`)
     }
     return undefined
   }
@@ -163,10 +165,13 @@ const errorsOf = (error: unknown): SchemaError[] => {
   throw error
 }
 
-function choices(name: string): string {
-  const property: unknown = Reflect.get(settingsSchema.properties, name)
-  const options = typeof property === 'object' && property !== null && 'anyOf' in property ? property.anyOf : []
-  return `must be one of ${(options as { const: string }[]).map((option) => option.const).join(', ')}`
+/** "must be one of ..." for a setting that is a choice. */
+function choices(name: string): string | undefined {
+  const property: { enum?: string[]; anyOf?: { const?: string }[] } = Object(
+    Reflect.get(settingsSchema.properties, name)
+  )
+  const options = property.enum ?? property.anyOf?.map((option) => option.const)
+  return options && `must be one of ${options.join(', ')}`
 }
 
 const list = (text: string): string[] =>

@@ -57,7 +57,9 @@ export class ImageInUse extends ExportError {
   readonly tasks: readonly string[]
 
   constructor(id: string, tasks: readonly string[]) {
-    super(`Image ${id} cannot be deleted while it is being exported by ${tasks.join(', ')}; wait for or cancel them.`)
+    super(
+      `Image ${id} cannot be deleted while it is being exported by ${tasks.join(', ')}; try again when that has ended.`
+    )
     this.tasks = tasks
   }
 }
@@ -102,7 +104,9 @@ export class UploadConflict extends ExportError {
   readonly actor = 'user'
 
   constructor(id: string) {
-    super(`Image ${id} has its data already, or another upload to it is under way; data can be uploaded once.`)
+    super(
+      `Image ${id} has its data already, or another upload to it is under way; data can be uploaded once. After an upload that was cut off, try again in two minutes.`
+    )
   }
 }
 

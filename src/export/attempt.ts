@@ -25,6 +25,8 @@ export class Attempt implements Disposable {
   readonly claim: Claim
   readonly signal: AbortSignal
   progress: Progress | null = null
+  /** What it was doing, for when it fails. */
+  phase: 'processing' | 'transferring' = 'processing'
   readonly #tasks: TaskStore
   readonly #times: LeaseTimes
   readonly #clock: Clock

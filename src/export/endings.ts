@@ -1,3 +1,4 @@
+import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { ExportError } from '../domain/errors.ts'
 import type { Failure } from '../domain/task.ts'
 import { DeadlinePassed, WorkerStopping } from './attempt.ts'
@@ -19,22 +20,20 @@ const BACKOFF_CAP_MS = 10 * 60_000
 /** Our own disk or database: another worker, or this one later, may do better, and the user's attempts are not spent on it. */
 const LOCAL_TROUBLE_DELAY_MS = 15_000
 const LOCAL_ERRNO = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'])
-/** SQLSTATE classes: connection, resources, operator intervention, rollback. */
-const LOCAL_SQLSTATE = /^(08|53|57|40)/
 
 /** Full jitter: a random time below a bound that doubles with every attempt. Milliseconds. */
 const backoffMs = (attempts: number, random: () => number = Math.random): number =>
   Math.round(random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.max(0, attempts - 1)))
 
-export function endingOf(cause: unknown, claim: Claim): Ending {
-  const { attempts, status } = claim.task
+export function endingOf(cause: unknown, claim: Claim, phase: string): Ending {
+  const { attempts } = claim.task
   if (cause instanceof LeaseLost) return { status: 'lost' }
   if (cause instanceof WorkerStopping) return { status: 'again', delayMs: 0, countAttempt: false, message: '' }
 
   const failed = (code: string, actor: Failure['actor'], retriable: boolean, message: string): Ending => ({
     status: 'failed',
     message,
-    failure: { code, actor, retriable, phase: status, attempts }
+    failure: { code, actor, retriable, phase, attempts }
   })
   if (cause instanceof DeadlinePassed)
     return failed('DEADLINE_EXCEEDED', 'operator', true, 'The export did not end before its deadline and was stopped.')
@@ -65,6 +64,7 @@ export function endingOf(cause: unknown, claim: Claim): Ending {
 }
 
 function isLocalTrouble(error: unknown): boolean {
+  if (isDatabaseTrouble(error)) return true
   if (typeof error !== 'object' || error === null || !('code' in error) || typeof error.code !== 'string') return false
-  return LOCAL_ERRNO.has(error.code) || LOCAL_SQLSTATE.test(error.code)
+  return LOCAL_ERRNO.has(error.code)
 }

@@ -73,6 +73,7 @@ async function runAttempt(uses: RunUses, attempt: Attempt): Promise<ExportResult
 
   const upload = await destination.open(target({ ...file, mediaType: format.mediaType }), signal)
   try {
+    attempt.phase = 'transferring'
     await uses.tasks.startTransfer(claim, meter.sending(file), upload.state)
     const sent = await file.send(meter.counted(upload), signal, meter.share)
     await attempt.renew() // nobody else may have begun by the time the object appears
@@ -130,14 +131,14 @@ async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<
   const { claim, signal } = attempt
   // What was thrown because the signal fired is only its echo: the reason of the signal is the cause.
   const cause = signal.aborted && !(error instanceof LeaseLost) ? signal.reason : error
-  const ending = endingOf(cause, claim)
+  const ending = endingOf(cause, claim, attempt.phase)
   const about = { taskId: claim.task.id, attempt: claim.task.attempts, err: cause }
   try {
     if (ending.status === 'lost') {
       uses.log.warn(about, 'export lost to another worker')
     } else if (ending.status === 'again') {
       await uses.tasks.release(claim, ending)
-      if (cause instanceof WorkerStopping) uses.log.info(about, 'export handed back')
+      if (cause instanceof WorkerStopping) uses.log.info({ ...about, err: undefined }, 'export handed back')
       else uses.log.warn({ ...about, delayMs: ending.delayMs }, 'export will be tried again')
     } else {
       await uses.tasks.settleFailure(claim, ending.message, ending.failure)

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { ExportError } from '../domain/errors.ts'
 import { RequestRefused } from './request-refused.ts'
 
@@ -58,6 +59,12 @@ type ErrorAnswer = { readonly headers: Readonly<Record<string, string>>; readonl
 function errorAnswer(error: unknown): ErrorAnswer {
   if (error instanceof RequestRefused) return refusal(error)
   if (error instanceof ExportError) return expectedFailure(error)
+  if (isDatabaseTrouble(error)) {
+    return {
+      headers: { 'retry-after': '30' },
+      body: errorBody(503, 'The database cannot serve this now. Try again later.')
+    }
+  }
   const status = frameworkStatus(error)
   return { headers: {}, body: errorBody(status, FRAMEWORK.get(status) ?? 'The request could not be served.') }
 }

@@ -9,6 +9,7 @@ import { ImageNotFound, ImageTooLarge, StoreFull } from '../domain/image-errors.
 import type { Hashers } from '../hashing/hashers.ts'
 import { Digests } from './digests.ts'
 import type { ImageSource } from './image-source.ts'
+import { leavingRoom } from './leaving-room.ts'
 import { SparseWriter } from './sparse-writer.ts'
 import { formatStoredRanges, parseStoredRanges } from './stored-ranges.ts'
 import { untilAborted } from './until-aborted.ts'
@@ -19,6 +20,8 @@ export type LibraryFilesSettings = {
   /** Folder of all images, made when it is not there. Nobody else may write to it. */
   readonly dir: string
   readonly hashers: Hashers
+  /** What uploads leave free on the disk for others; 0 when left out. */
+  readonly reserveBytes?: number
   /** The upload whose bytes are the image's, as the image's row has it; undefined when there is none. */
   readonly uploadOf: (id: ImageId) => Promise<string | undefined>
 }
@@ -39,7 +42,7 @@ export interface LibraryFiles extends ImageSource {
   sweep(): Promise<number>
 }
 
-export function libraryFiles({ dir, hashers, uploadOf }: LibraryFilesSettings): LibraryFiles {
+export function libraryFiles({ dir, hashers, reserveBytes = 0, uploadOf }: LibraryFilesSettings): LibraryFiles {
   /** Ids become names here and nowhere else; a UUID cannot lead out of the folder. */
   const imageFolder = (id: string): string => join(dir, checkedUuid(id))
   const uploadFolder = (id: string, uploadId: string): string => join(imageFolder(id), checkedUuid(uploadId))
@@ -65,7 +68,8 @@ export function libraryFiles({ dir, hashers, uploadOf }: LibraryFilesSettings): 
       const folder = partFolder(id, uploadId)
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 })
-        const stored = await writeData(join(folder, 'data'), untilAborted(source, signal), maxBytes, hashers)
+        const bytes = leavingRoom(untilAborted(source, signal), folder, reserveBytes)
+        const stored = await writeData(join(folder, 'data'), bytes, maxBytes, hashers)
         await writeRanges(join(folder, 'ranges.json'), stored)
         await syncFolder(folder)
         signal.throwIfAborted()

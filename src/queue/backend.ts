@@ -1,4 +1,5 @@
 import { createPostgresBackend, type JobsOptions, Queue, Worker, withBackend } from 'bullmq'
+import type { Log } from '../export/ports.ts'
 
 /** Where BullMQ keeps its jobs. `prefix` keeps several services apart on one Redis. */
 export type QueueBackend =
@@ -57,3 +58,16 @@ export function openWorker(backend: QueueBackend, concurrency: number, run: () =
 }
 
 const postgresConnection = (url: string) => ({ connectionString: url, max: POSTGRES_CONNECTIONS })
+
+const QUIET_MS = 10_000
+
+/** Says that the queue is away, and where it should be, once in a while: a client that reconnects fails many times a second. */
+export function reportOutage(backend: QueueBackend, log: Log): (err: Error) => void {
+  const where = backend.kind === 'redis' ? 'Redis of REDIS_URL' : 'PostgreSQL'
+  let quietUntil = 0
+  return (err) => {
+    if (performance.now() < quietUntil) return
+    quietUntil = performance.now() + QUIET_MS
+    log.warn({ err }, `the queue cannot use the ${where}; tasks wait until it can`)
+  }
+}

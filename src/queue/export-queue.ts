@@ -1,12 +1,12 @@
 import type { ExportQueue, Log } from '../export/ports.ts'
-import { openQueue, type QueueBackend } from './backend.ts'
+import { openQueue, type QueueBackend, reportOutage } from './backend.ts'
 
 const RING_TIMEOUT_MS = 2_000
 
 /** The doorbell on BullMQ. A ring that cannot be delivered in two seconds is left to the sweep. */
 export function createExportQueue(backend: QueueBackend, log: Log): ExportQueue & { close(): Promise<void> } {
   const queue = openQueue(backend)
-  queue.on('error', (err) => log.warn({ err }, 'queue error'))
+  queue.on('error', reportOutage(backend, log))
   return {
     async ring({ taskId, epoch }) {
       // The epoch is in the id because BullMQ ignores an id that it still has, such as that of a job whose worker is dead.

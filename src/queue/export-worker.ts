@@ -1,6 +1,6 @@
 import { WorkerStopping } from '../export/attempt.ts'
 import type { Log } from '../export/ports.ts'
-import { openWorker, type QueueBackend } from './backend.ts'
+import { openWorker, type QueueBackend, reportOutage } from './backend.ts'
 
 const TIDY_MS = 60 * 60 * 1000
 
@@ -22,7 +22,7 @@ export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Pr
   const worker = openWorker(uses.backend, uses.concurrency, async () => {
     await uses.runNext(stopping.signal)
   })
-  worker.on('error', (err) => uses.log.warn({ err }, 'queue error'))
+  worker.on('error', reportOutage(uses.backend, uses.log))
   await worker.waitUntilReady()
   const sweeper = repeat(uses.sweep, uses.sweepMs, (err) => uses.log.error({ err }, 'sweep failed'))
   const tidier = repeat(uses.tidy, TIDY_MS, (err) => uses.log.error({ err }, 'tidying up failed'))

@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import type { Running } from '../compose.ts'
 import { type Config, ConfigInvalid, readConfig } from '../config.ts'
+import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { EmbeddedPostgresError } from '../embedded/postgres-error.ts'
 import { createLogger } from '../logger.ts'
 import { SchemaMismatch } from '../postgres/migrate.ts'
@@ -57,16 +58,25 @@ export async function runOnce(
     log = createLogger(config.LOG_LEVEL)
     await work(config, log)
   } catch (error) {
-    if (isForOperators(error)) process.stderr.write(`${error.message}\n`)
+    const sentence = sentenceFor(error)
+    if (sentence) process.stderr.write(`${sentence}\n`)
     else if (log) log.fatal({ err: error }, 'the service could not start')
     else throw error
     process.exit(1)
   }
 }
 
-const isForOperators = (error: unknown): error is Error =>
-  error instanceof ConfigInvalid ||
-  error instanceof KeyFileInvalid ||
-  error instanceof SchemaMismatch ||
-  error instanceof EmbeddedPostgresError ||
-  (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')
+/** What an operator can do something about, in words; undefined for what only the log can tell. */
+function sentenceFor(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined
+  if (FOR_OPERATORS.some((kind) => error instanceof kind)) return error.message
+  const { code, path, syscall, port } = error as NodeJS.ErrnoException & { port?: number }
+  if (code === 'EADDRINUSE') return `PORT ${port} is taken: stop what listens there, or choose another.`
+  if (syscall === 'connect' || isDatabaseTrouble(error))
+    return `The PostgreSQL of DATABASE_URL cannot be reached or used (${code}): start it, or correct the URL.`
+  if (path && code)
+    return `${path} cannot be used (${code}): correct the setting that names it, or what this user may do there.`
+  return undefined
+}
+
+const FOR_OPERATORS = [ConfigInvalid, KeyFileInvalid, SchemaMismatch, EmbeddedPostgresError]

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -9,6 +9,7 @@ import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
 import { qemuImg } from '../support/qemu-img.ts'
 import { freshRedisDatabase } from '../support/redis.ts'
+import { removeDataDir } from '../support/remove-data-dir.ts'
 import { s3Server } from '../support/s3-server.ts'
 import { Client, type Json, type ServiceProcess, startProcess } from '../support/service.ts'
 
@@ -34,7 +35,7 @@ describe.each(['PostgreSQL', 'Redis'])('the service with its queue on %s', (queu
       ...redis
     })
     closing.push(
-      () => rm(folder, { recursive: true }),
+      () => removeDataDir(folder),
       database.drop,
       () => service.stop()
     )
@@ -148,7 +149,7 @@ describe.each(['PostgreSQL', 'Redis'])('the service with its queue on %s', (queu
         task_status: 'failure',
         status: 'failure',
         message: expect.stringMatching(message),
-        failure: { code, actor, attempts }
+        failure: { code, actor, attempts, phase: 'transferring' }
       })
       expect(String(task.message)).toContain('127.0.0.1')
       expect(place.objects.size).toBe(0)

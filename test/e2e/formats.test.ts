@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { makeDiskImage } from '../support/disk-image.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
 import { qemuImg } from '../support/qemu-img.ts'
+import { removeDataDir } from '../support/remove-data-dir.ts'
 import { s3Server } from '../support/s3-server.ts'
 import { Client, type Json, type ServiceProcess, startProcess } from '../support/service.ts'
 
@@ -53,7 +54,7 @@ beforeAll(async () => {
   const database = await freshDatabase()
   service = startProcess('all', { DATA_DIR: join(folder, 'data'), DATABASE_URL: database.url, TASK_ATTEMPTS: '1' })
   closing.push(
-    () => rm(folder, { recursive: true }),
+    () => removeDataDir(folder),
     database.drop,
     () => service.stop()
   )

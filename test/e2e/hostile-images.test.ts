@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -8,6 +8,7 @@ import { diskReaders } from '../../src/disks/registry.ts'
 import { GiB } from '../../src/domain/bytes.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
+import { removeDataDir } from '../support/remove-data-dir.ts'
 import { Client, type ServiceProcess, startProcess } from '../support/service.ts'
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/images')
@@ -28,7 +29,7 @@ beforeAll(async () => {
   const database = await freshDatabase()
   place = await putServer()
   closing.push(
-    () => rm(folder, { recursive: true }),
+    () => removeDataDir(folder),
     database.drop,
     () => place[Symbol.asyncDispose]()
   )

@@ -1,12 +1,18 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { faultServer } from '../support/fault-server.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
+import { removeDataDir } from '../support/remove-data-dir.ts'
 import { Client, type ServiceProcess, startProcess } from '../support/service.ts'
+
+const run = promisify(execFile)
 
 let folder: string
 let running: AsyncDisposable[]
@@ -18,7 +24,10 @@ afterEach(async () => {
   for (const part of running.reverse()) await part[Symbol.asyncDispose]()
   running = []
 })
-afterAll(() => rm(folder, { recursive: true }))
+afterAll(async () => {
+  for (const name of ['embedded', 'full']) await removeDataDir(join(folder, name))
+  await removeDataDir(folder)
+})
 
 function keep<T extends AsyncDisposable>(part: T): T {
   running.push(part)
@@ -117,6 +126,47 @@ describe('the whole service', () => {
     const postgresAgain = Number((await second.line('embedded PostgreSQL started')).pid)
     await second.stop('SIGKILL')
     await expect.poll(() => isAlive(postgresAgain), { timeout: 15_000 }).toBe(false)
+  })
+
+  it('refuses uploads that would fill the disk of its own database, and stays up', async ({ skip }) => {
+    const dataDir = join(folder, 'full')
+    await mkdir(dataDir)
+    try {
+      await run('mount', ['-t', 'tmpfs', '-o', 'size=320m,mode=0711', 'tmpfs', dataDir])
+    } catch (error) {
+      console.warn(`skipped: a full disk (1 test): ${error}`)
+      return skip('no tmpfs can be mounted here')
+    }
+    keep({ [Symbol.asyncDispose]: async () => void (await run('umount', ['-l', dataDir])) })
+    const service = start('all', { DATA_DIR: dataDir })
+    const client = new Client(String((await service.line('listening')).url))
+
+    const large = randomBytes(32 << 20)
+    const whole = Buffer.concat(Array.from({ length: 8 }, () => large))
+    await expect(client.upload(whole, 'raw')).rejects.toThrow(/503.*STORE_FULL/)
+
+    expect(await client.call('GET', '/readyz')).toMatchObject({ status: 200 })
+    expect(await client.upload(large.subarray(0, 1 << 20), 'raw')).toMatch(/-/)
+    expect(await service.stop()).toBe(0)
+  })
+
+  it('says in a sentence what an operator can mend', async () => {
+    const file = join(folder, 'a-file')
+    await writeFile(file, '')
+    const cases: [Record<string, string>, RegExp][] = [
+      [{ DATA_DIR: join(file, 'below') }, /a-file.*cannot be used/],
+      [{ DATABASE_URL: 'postgres://127.0.0.1:9/x' }, /PostgreSQL of DATABASE_URL cannot be reached/],
+      [{ DATABASE_URL: keep(await freshDatabase()).url, DESTINATION_CA_FILE: file }, /no certificate/],
+      [
+        { DATABASE_URL: keep(await freshDatabase()).url, DESTINATION_CA_FILE: `${file}-not` },
+        /a-file-not cannot be used/
+      ]
+    ]
+    for (const [env, sentence] of cases) {
+      const service = start('all', env)
+      expect(await once(service.child, 'exit')).toEqual([1, null])
+      expect(service.stderr()).toMatch(sentence)
+    }
   })
 
   it('shows nobody another project', async () => {

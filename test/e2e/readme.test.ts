@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,14 +7,21 @@ import { expect, it } from 'vitest'
 import { settingsSchema } from '../../src/config.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
+import { removeDataDir } from '../support/remove-data-dir.ts'
 import { Client, startProcess } from '../support/service.ts'
 
 const README = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8')
 const [start = '', ...commands] = [...README.matchAll(/```sh\n(.*?)```/gs)].map(([, text = '']) => text)
 const run = promisify(execFile)
 
+async function scratchFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'readme-'))
+  return { path, [Symbol.asyncDispose]: () => removeDataDir(path) }
+}
+
 it('README: every command of "Use it" does what the text says', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'readme-'))
+  await using scratch = await scratchFolder()
+  const folder = scratch.path
   await using database = await freshDatabase()
   await using place = await putServer()
   const settings = Object.fromEntries(
@@ -29,7 +36,7 @@ it('README: every command of "Use it" does what the text says', async () => {
     PLACE: `http://127.0.0.1:${place.port}/place`
   }
   const shell = async (command: string) => {
-    const { stdout } = await run('bash', ['-euc', command.replaceAll('http://127.0.0.1:9292', url)], {
+    const { stdout } = await run('bash', ['--norc', '-euc', command.replaceAll('http://127.0.0.1:9292', url)], {
       env,
       cwd: folder
     })
@@ -50,7 +57,6 @@ it('README: every command of "Use it" does what the text says', async () => {
   })
   expect(place.seen.find(({ method }) => method === 'PUT')?.headers.authorization).toMatch(/^Basic /)
   expect(await shell(remove)).toEqual({})
-  await rm(folder, { recursive: true })
 })
 
 it('README: the table of settings is the list of settings', () => {

@@ -24,7 +24,7 @@ describe('configuration', () => {
     [{ PORT: 'x' }, /PORT must be integer/],
     [{ PORT: '70000' }, /PORT must be <= 65535/],
     [{ IDENTITY: 'nobody' }, /IDENTITY must be one of dev, trusted-headers/],
-    [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be/],
+    [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of fatal, error/],
     [{ IDENTITY: 'keystone' }, /IDENTITY=keystone is not in this version/],
     [{ FILE_ROOT: '/srv' }, /FILE_ROOT is not in this version/],
     [{ HOST: '0.0.0.0' }, /HOST must be a loopback address/],
@@ -39,8 +39,8 @@ describe('configuration', () => {
   })
 
   it('says everything that is wrong at once, and shows no URL, which may hold a password', () => {
-    const env = { PORT: 'x', IDENTITY: 'keystone', WORKER_CONCURRENCY: '0' }
-    expect(() => read(env)).toThrow(/IDENTITY=keystone[\s\S]*PORT[\s\S]*WORKER_CONCURRENCY/)
+    const env = { PORT: 'x', IDENTITY: 'keystone', WORKER_CONCURRENCY: '0', REDIS_URL: 'http://x' }
+    expect(() => read(env)).toThrow(/IDENTITY=keystone[\s\S]*PORT[\s\S]*WORKER_CONCURRENCY[\s\S]*REDIS_URL/)
     expect(() => read({ DATABASE_URL: 'mysql://u:CANARY@h' })).not.toThrow(/CANARY/)
   })
 
