@@ -60,10 +60,13 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     onError: (err) => log.warn({ err }, 'database connection lost')
   })
   const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
+  const cores = availableParallelism()
+  const threads = { compressors: createCompressors(cores), hashers: createHashers(cores) }
   const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
   const destinations = createDestinations({
     allowedNetworks: config.ALLOWED_NETWORKS,
     allowedEndpoints: config.ALLOWED_ENDPOINTS,
+    hashers: threads.hashers,
     limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
     ...(extraCa && { extraCa })
   })
@@ -71,8 +74,6 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
   const backend = queueBackend(config, databaseUrl)
   const queue = createExportQueue(backend, log)
-  const cores = availableParallelism()
-  const threads = { compressors: createCompressors(cores), hashers: createHashers(cores) }
   const keys = config.KEK_FILE ? readKeys(config.KEK_FILE) : readOrMakeKeys(join(config.DATA_DIR, 'kek.json'))
   return {
     config,

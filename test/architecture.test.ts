@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   embedded: [],
   hashing: [],
   disks: [],
-  destinations: [],
+  destinations: ['hashing'],
   images: ['disks', 'hashing'],
   formats: ['disks'],
   pipeline: ['disks', 'formats', 'destinations', 'hashing'],

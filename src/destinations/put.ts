@@ -1,8 +1,8 @@
-import { createHash, type Hash } from 'node:crypto'
 import http, { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { type ByteSource, KiB } from '../domain/bytes.ts'
 import { SourceReadFailed } from '../domain/errors.ts'
+import type { StreamHash } from '../hashing/hashers.ts'
 import type { Connections } from './connection.ts'
 import { failure, networkFailure } from './failures.ts'
 
@@ -17,8 +17,8 @@ export type PutRequest = {
   readonly connections: Connections
   /** Whether the URL or the headers hold secrets of the user. */
   readonly credentials: boolean
-  /** Whether to compute the MD5 of what is sent. */
-  readonly md5?: boolean
+  /** Takes what is sent, to compute its MD5 meanwhile. */
+  readonly md5?: StreamHash
   readonly signal: AbortSignal
 }
 
@@ -33,8 +33,8 @@ export type Answer = {
 }
 
 const ANSWER_BYTES = 64 * KiB
-/** Small enough that a slow line moves one within the idle limit (1 KiB/s), large enough to cost nothing. */
-const WRITE_BYTES = 64 * KiB
+/** Small enough that a slow line moves one within the idle limit (4 KiB/s), large enough to cost little. */
+const WRITE_BYTES = 256 * KiB
 
 /**
  * Sends one HTTP request and returns the answer. An answer before the end of the body ends the sending.
@@ -66,7 +66,6 @@ export async function put(request: PutRequest): Promise<Answer> {
 type Sent = { readonly md5?: string | undefined; readonly tooLong?: boolean }
 
 async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): Promise<Sent> {
-  const hash = md5 ? createHash('md5') : undefined
   const chunks = (body ?? noBytes())[Symbol.asyncIterator]()
   let asking = false
   const nextChunk = async () => {
@@ -82,12 +81,16 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
       if (next.done) throw new SourceReadFailed(`it ended after ${sent} of ${length} bytes`)
       sent += next.value.length
       if (sent > length) throw tooMany(length)
-      await writeOut(exchange, next.value, hash)
+      const { value } = next
+      const hashed = md5 && new Promise<void>((read) => md5.update(value, read))
+      await writeOut(exchange, value)
+      if (sent === length) exchange.end() // at once: the answer may come with the last byte
+      await hashed // the buffer is the source's again when both have taken it
       if (exchange.over) return {}
     }
-    exchange.end()
+    if (length === 0) exchange.end()
     const end = await nextChunk()
-    return { md5: hash?.digest('hex'), tooLong: end?.done === false }
+    return { md5: await md5?.digest(), tooLong: end?.done === false }
   } finally {
     // A source that is still busy with our question closes when it is done; waiting for it could take for ever.
     const closed = chunks.return?.()
@@ -98,8 +101,7 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
 
 const tooMany = (length: number) => new SourceReadFailed(`it gave more than the ${length} bytes that were promised`)
 
-async function writeOut(exchange: Exchange, chunk: Uint8Array, hash: Hash | undefined): Promise<void> {
-  hash?.update(chunk)
+async function writeOut(exchange: Exchange, chunk: Uint8Array): Promise<void> {
   for (let at = 0; at < chunk.length && !exchange.over; at += WRITE_BYTES) {
     await exchange.write(chunk.subarray(at, at + WRITE_BYTES))
   }

@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net'
 import type { TSchema } from 'typebox'
 import { DestinationInvalid } from '../domain/destination-errors.ts'
+import type { Hashers } from '../hashing/hashers.ts'
 import { type AddressSettings, createAddressPolicy } from './address.ts'
 import { createConnections, DEFAULT_LIMITS, type Limits } from './connection.ts'
 import type { Destination } from './destination.ts'
@@ -8,6 +9,7 @@ import { createHttpDestination } from './http/http.ts'
 import { createS3Destination } from './s3/s3.ts'
 
 export type DestinationSettings = AddressSettings & {
+  readonly hashers: Hashers
   /** PEM of authorities to trust besides the well-known ones. */
   readonly extraCa?: string
   /** DEFAULT_LIMITS when absent. */
@@ -37,7 +39,7 @@ export function createDestinations(settings: DestinationSettings): Destinations 
   const connections = createConnections({ ...settings, policy, limits: settings.limits ?? DEFAULT_LIMITS })
   const all = [
     createHttpDestination({ policy, connections }), //
-    createS3Destination({ policy, connections })
+    createS3Destination({ policy, connections, hashers: settings.hashers })
   ]
   const byScheme = new Map(all.flatMap((destination) => destination.schemes.map((scheme) => [scheme, destination])))
   const schemes = [...byScheme.keys()]

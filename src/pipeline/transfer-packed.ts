@@ -108,7 +108,7 @@ class PartSender {
   async #start(index: number): Promise<Filling> {
     while (this.#underWay.size >= Math.min(PARTS_UNDER_WAY, this.#upload.parallel)) await Promise.race(this.#underWay)
     this.signal.throwIfAborted()
-    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#upload.partBytes)
+    const buffer = this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(this.#upload.partBytes))
     const part = { buffer, filled: 0, end: 0 }
     this.#filling.set(index, part)
     return part

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createDestinations } from '../destinations/registry.ts'
 import { diskReaders } from '../disks/registry.ts'
 import { createFormats } from '../formats/registry.ts'
+import { createHashers } from '../hashing/hashers.ts'
 import { buildApp } from '../http/app.ts'
 import { devIdentity } from '../http/identity.ts'
 
@@ -9,7 +10,7 @@ const FILE = new URL('../../openapi/openapi.json', import.meta.url)
 
 /** The text of openapi/openapi.json: the API with every format and destination there is, and nothing behind it. */
 export async function openapiDocument(): Promise<string> {
-  const destinations = createDestinations({ allowedNetworks: [], allowedEndpoints: [] })
+  const destinations = createDestinations({ hashers: createHashers(1), allowedNetworks: [], allowedEndpoints: [] })
   const app = buildApp({
     tasks: { createExport: unused, getTask: unused, listTasks: unused },
     images: {

@@ -10,6 +10,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
+import type { Hashers } from '../../hashing/hashers.ts'
 import type { Connections } from '../connection.ts'
 import type { Part } from '../destination.ts'
 import { failure } from '../failures.ts'
@@ -34,17 +35,20 @@ export class MultipartCalls {
   readonly host: string
   readonly #client: S3Client
   readonly #connections: Connections
+  readonly #hashers: Hashers
   readonly #object: { readonly Bucket: string; readonly Key: string }
 
   constructor(uses: {
     readonly client: S3Client
     readonly connections: Connections
+    readonly hashers: Hashers
     readonly object: S3Object
     readonly host: string
   }) {
     this.host = uses.host
     this.#client = uses.client
     this.#connections = uses.connections
+    this.#hashers = uses.hashers
     this.#object = { Bucket: uses.object.bucket, Key: uses.object.key }
   }
 
@@ -72,6 +76,7 @@ export class MultipartCalls {
     const command = new UploadPartCommand({ ...this.#object, UploadId: uploadId, PartNumber: part.number })
     // Signed in the URL with the payload left open: the body streams through without being read twice.
     const url = await getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS })
+    using md5 = this.#hashers.start('md5')
     const answer = await put({
       method: 'PUT',
       url: new URL(url),
@@ -80,7 +85,7 @@ export class MultipartCalls {
       body,
       connections: this.#connections,
       credentials: true,
-      md5: true,
+      md5,
       signal
     })
     if (answer.status !== 200) throw s3Failure(this.host, s3CodeIn(answer.body), answer.status)

@@ -1,3 +1,4 @@
+import type { Hashers } from '../../hashing/hashers.ts'
 import type { AddressPolicy } from '../address.ts'
 import type { Connections } from '../connection.ts'
 import type { Destination, UploadTarget } from '../destination.ts'
@@ -8,11 +9,14 @@ import { MAX_OBJECT_BYTES } from './parts.ts'
 import { bucketEndpoint, readObject, readSettings, S3_CREDENTIALS } from './settings.ts'
 import { S3Upload } from './upload.ts'
 
-/** Writes objects to S3 and what speaks its protocol, as multipart uploads: nothing can be seen before they are complete. */
-export function createS3Destination(uses: {
+type S3Uses = {
   readonly policy: AddressPolicy
   readonly connections: Connections
-}): Destination {
+  readonly hashers: Hashers
+}
+
+/** Writes objects to S3 and what speaks its protocol, as multipart uploads: nothing can be seen before they are complete. */
+export function createS3Destination(uses: S3Uses): Destination {
   return {
     schemes: ['s3'],
     credentialSchemas: S3_CREDENTIALS,
@@ -24,24 +28,28 @@ export function createS3Destination(uses: {
       uses.policy.checkHost(bucketEndpoint(readSettings(credentials, bucket), bucket), { credentials: true, pointer })
     },
     async open(target, signal) {
-      const calls = callsFor(uses.connections, target)
+      const calls = callsFor(uses, target)
       if (target.length > MAX_OBJECT_BYTES) throw failure('tooLarge', calls.host)
       const uploadId = await calls.create(target.mediaType, signal)
       return new S3Upload(calls, target, uploadId)
     },
     async discard(target, state, signal) {
       const { uploadId } = state
-      if (uploadId !== undefined) await callsFor(uses.connections, target).abort(uploadId, signal)
+      if (uploadId !== undefined) await callsFor(uses, target).abort(uploadId, signal)
     }
   }
 }
 
-function callsFor(connections: Connections, target: UploadTarget): MultipartCalls {
+function callsFor(
+  { connections, hashers }: Pick<S3Uses, 'connections' | 'hashers'>,
+  target: UploadTarget
+): MultipartCalls {
   const object = readObject(target.url)
   const settings = readSettings(target.credentials?.unwrap(), object.bucket)
   return new MultipartCalls({
     client: createS3Client(settings, connections),
     connections,
+    hashers,
     object,
     host: bucketEndpoint(settings, object.bucket).host
   })

@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { Credentials } from '../../../src/destinations/destination.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { Secret } from '../../../src/domain/secret.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { describeDestination, PATIENT } from '../../contracts/destination.contract.ts'
 import { faultServer } from '../../support/fault-server.ts'
 import { putServer } from '../../support/put-server.ts'
 
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
+
 async function start(credentials?: Credentials, limits = PATIENT) {
   const server = await putServer()
   const faults = await faultServer(server.port)
-  const destinations = createDestinations({ allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   return {
     destination: destinations.forScheme('http'),
     atomic: false,

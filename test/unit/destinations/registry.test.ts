@@ -1,8 +1,12 @@
-import { expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { parseTarget } from '../../../src/destinations/target.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 
-const destinations = createDestinations({ allowedNetworks: [], allowedEndpoints: [] })
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
+
+const destinations = createDestinations({ hashers, allowedNetworks: [], allowedEndpoints: [] })
 
 it.each(['http://example.org', 'https://example.org', 's3://bucket'])('knows where %s belongs', (text) => {
   const target = parseTarget(text)

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import type { Credentials, Part, Upload } from '../../../src/destinations/destination.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { s3CodeIn, s3Failure } from '../../../src/destinations/s3/failures.ts'
 import { MAX_OBJECT_BYTES, partBytes } from '../../../src/destinations/s3/parts.ts'
 import { GiB, MiB, TiB } from '../../../src/domain/bytes.ts'
 import { Secret } from '../../../src/domain/secret.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { describeDestination, IMPATIENT, PATIENT } from '../../contracts/destination.contract.ts'
 import { type Fault, faultServer } from '../../support/fault-server.ts'
 import { s3Server } from '../../support/s3-server.ts'
+
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
 
 const ACCESS_KEY_ID = 'AKIATEST'
 const never = new AbortController().signal
@@ -16,7 +20,7 @@ const never = new AbortController().signal
 async function start(changes: Partial<Credentials> = {}, limits = PATIENT) {
   const server = await s3Server({ buckets: ['exports', 'Exports.Old'], accessKeyId: ACCESS_KEY_ID })
   const faults = await faultServer(server.port)
-  const destinations = createDestinations({ allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   const credentials: Credentials = {
     kind: 's3_static',
     access_key_id: ACCESS_KEY_ID,
@@ -325,6 +329,7 @@ describe('s3 open', () => {
 
 describe('s3 check', () => {
   const destination = createDestinations({
+    hashers,
     allowedNetworks: [],
     allowedEndpoints: ['http://127.0.0.1:9000']
   }).forScheme('s3')

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { afterAll } from 'vitest'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { objectUrl, parseTarget } from '../../../src/destinations/target.ts'
 import { MarkerNotFound, TaskNotFound } from '../../../src/domain/errors.ts'
@@ -14,11 +15,15 @@ import {
 } from '../../../src/domain/image-errors.ts'
 import { isTerminal, type Task } from '../../../src/domain/task.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { type AppParts, buildApp } from '../../../src/http/app.ts'
 import { devIdentity } from '../../../src/http/identity.ts'
 import type { TaskUses } from '../../../src/http/uses.ts'
 import type { Library } from '../../../src/library/library.ts'
 import type { ImageFields } from '../../../src/library/ports.ts'
+
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
 
 /** The use cases without a database: rows in maps, bytes in memory, tasks that move only when a test moves them. */
 export class MemoryService {
@@ -172,7 +177,7 @@ export class MemoryService {
   }
 }
 
-const destinations = createDestinations({ allowedNetworks: [], allowedEndpoints: [] })
+const destinations = createDestinations({ hashers, allowedNetworks: [], allowedEndpoints: [] })
 
 /** An app over `service` that answers dev tokens. */
 export const appOver = (service: MemoryService, change: Partial<AppParts> = {}) =>
