@@ -136,6 +136,64 @@ describe('exports', () => {
     await expectTheDisk([...store.objects.values()][0]?.body ?? Buffer.of(), format, qemuFormat, task)
   })
 
+  it.each<[string, Json]>([
+    ['qcow2', {}],
+    ['qcow2', { compression: 'zlib' }],
+    ['vhd', {}],
+    ['vdi', {}],
+    ['vmdk', {}]
+  ])('of a sparse disk of 1 TiB to %s %o are small', async (format, options) => {
+    await using place = await putServer()
+    const path = join(folder, 'large.qcow2')
+    await qemuImg('create', '-q', '-f', 'qcow2', path, '1T')
+    const id = await client.upload(await readFile(path), 'qcow2')
+    const exportTo = `http://127.0.0.1:${place.port}/place`
+    const task = await client.ended(
+      await client.export(id, exportTo, { export_format: format, format_options: options })
+    )
+    expect(task).toMatchObject({ task_status: 'success', result: { virtual_size: 2 ** 40 } })
+    expect([...place.objects.values()][0]?.length).toBeLessThan(8 << 20)
+  })
+
+  describe('of an image that breaks at 60 %', () => {
+    let broken: string
+    beforeAll(async () => {
+      const path = join(folder, 'source.qcow2')
+      const bytes = await readFile(path)
+      // Compressed clusters stand one after another: noise in the middle of them is found when they are unpacked.
+      bytes.fill(0xa5, Math.floor(bytes.length * 0.6), Math.floor(bytes.length * 0.6) + 4096)
+      broken = await client.upload(bytes, 'qcow2')
+    })
+
+    it.each<[string, Json]>([
+      ['raw', {}],
+      ['qcow2', {}],
+      ['qcow2', { compression: 'zlib' }],
+      ['vmdk', {}]
+    ])('to %s %o end in failure and leave nothing, at any destination', async (format, options) => {
+      await using place = await putServer()
+      await using store = await s3Server({ buckets: ['backup'], accessKeyId: KEY_ID })
+      const credentials = { kind: 's3_static', access_key_id: KEY_ID, secret_access_key: 'x', addressing_style: 'path' }
+      const asked = { export_format: format, format_options: options }
+      const tasks = [
+        await client.export(broken, `http://127.0.0.1:${place.port}/place`, asked),
+        await client.export(broken, 's3://backup/vm', {
+          ...asked,
+          export_to_credentials: { ...credentials, endpoint: `http://127.0.0.1:${store.port}` }
+        })
+      ]
+      for (const id of tasks) {
+        const task = await client.ended(id)
+        expect(task).toMatchObject({
+          task_status: 'failure',
+          message: expect.stringContaining('refused by the rule'),
+          failure: { code: 'IMAGE_UNSAFE', actor: 'user', retriable: false }
+        })
+      }
+      expect([place.objects.size, store.objects.size, store.uploads.size]).toEqual([0, 0, 0])
+    })
+  })
+
   it.each([
     ['raw', { compression: 'zlib' }, /compression/],
     ['qcow2', { level: 3 }, /level/],
