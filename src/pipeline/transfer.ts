@@ -9,8 +9,8 @@ import { type Chunk, readLayout } from './read-layout.ts'
 
 /** Below 256 KiB the calls cost more than the bytes; above 1 MiB nothing is gained. */
 const BUFFER_BYTES = 512 * KiB
-/** 48 MiB: three parts of 16 MiB can be under way while the file is read, and hashed, once and in order. */
-const POOL_BUFFERS = 96
+/** 32 MiB: two parts of 16 MiB can be under way while the file is read, and hashed, once and in order. */
+const POOL_BUFFERS = 64
 
 /** What was sent. Digests are lower-case hex. */
 export type Transferred = {

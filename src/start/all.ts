@@ -1,4 +1,6 @@
-import { layFoundation, type Running, startHttp, startWorker } from '../compose.ts'
+import { layFoundation, type Running } from '../compose/foundation.ts'
+import { startHttp } from '../compose/http.ts'
+import { startWorker } from '../compose/worker.ts'
 import { startEmbeddedPostgres } from '../embedded/postgres.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { runService } from './service.ts'

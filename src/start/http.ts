@@ -1,4 +1,5 @@
-import { layFoundation, startHttp } from '../compose.ts'
+import { layFoundation } from '../compose/foundation.ts'
+import { startHttp } from '../compose/http.ts'
 import { assertMigrated } from '../postgres/migrate.ts'
 import { runService } from './service.ts'
 

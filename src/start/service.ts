@@ -1,6 +1,6 @@
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
-import type { Running } from '../compose.ts'
+import type { Running } from '../compose/foundation.ts'
 import { type Config, ConfigInvalid, readConfig } from '../config.ts'
 import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { EmbeddedPostgresError } from '../embedded/postgres-error.ts'

@@ -1,4 +1,5 @@
-import { layFoundation, startWorker } from '../compose.ts'
+import { layFoundation } from '../compose/foundation.ts'
+import { startWorker } from '../compose/worker.ts'
 import { assertMigrated } from '../postgres/migrate.ts'
 import { runService } from './service.ts'
 

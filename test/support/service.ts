@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** As in package.json: types are stripped and code compiled once, and not again at every start. */
+const CACHE = join(import.meta.dirname, '../../node_modules/.cache/node')
 const SRC = join(import.meta.dirname, '../../src/start')
 
 type Line = { readonly msg: string; readonly [key: string]: unknown }
@@ -23,7 +25,14 @@ export type ServiceProcess = {
 
 export function startProcess(name: 'all' | 'http' | 'worker' | 'migrate', env: Record<string, string>): ServiceProcess {
   const child = spawn(process.execPath, [join(SRC, `${name}.ts`)], {
-    env: { PATH: process.env.PATH, PORT: '0', SWEEP_SECONDS: '1', ALLOWED_NETWORKS: '127.0.0.0/8', ...env },
+    env: {
+      PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: CACHE,
+      PORT: '0',
+      SWEEP_SECONDS: '1',
+      ALLOWED_NETWORKS: '127.0.0.0/8',
+      ...env
+    },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const log: Line[] = []

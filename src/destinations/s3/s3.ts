@@ -3,8 +3,7 @@ import type { AddressPolicy } from '../address.ts'
 import type { Connections } from '../connection.ts'
 import type { Destination, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
-import { createS3Client } from './client.ts'
-import { MultipartCalls } from './multipart.ts'
+import type { MultipartCalls } from './multipart.ts'
 import { MAX_OBJECT_BYTES } from './parts.ts'
 import { bucketEndpoint, readObject, readSettings, S3_CREDENTIALS } from './settings.ts'
 import { S3Upload } from './upload.ts'
@@ -28,22 +27,24 @@ export function createS3Destination(uses: S3Uses): Destination {
       uses.policy.checkHost(bucketEndpoint(readSettings(credentials, bucket), bucket), { credentials: true, pointer })
     },
     async open(target, signal) {
-      const calls = callsFor(uses, target)
+      const calls = await callsFor(uses, target)
       if (target.length > MAX_OBJECT_BYTES) throw failure('tooLarge', calls.host)
       const uploadId = await calls.create(target.mediaType, signal)
       return new S3Upload(calls, target, uploadId)
     },
     async discard(target, state, signal) {
       const { uploadId } = state
-      if (uploadId !== undefined) await callsFor(uses, target).abort(uploadId, signal)
+      if (uploadId !== undefined) await (await callsFor(uses, target)).abort(uploadId, signal)
     }
   }
 }
 
-function callsFor(
+/** The SDK takes 30 MiB of memory, so it is loaded by the first export that goes to S3. */
+async function callsFor(
   { connections, hashers }: Pick<S3Uses, 'connections' | 'hashers'>,
   target: UploadTarget
-): MultipartCalls {
+): Promise<MultipartCalls> {
+  const [{ createS3Client }, { MultipartCalls }] = await Promise.all([import('./client.ts'), import('./multipart.ts')])
   const object = readObject(target.url)
   const settings = readSettings(target.credentials?.unwrap(), object.bucket)
   return new MultipartCalls({

@@ -66,8 +66,8 @@ describe('transfer', () => {
     stop.abort(new Error('enough'))
 
     await expect(transferring).rejects.toThrow('enough')
-    expect(before).toBeGreaterThan(40 * MiB)
-    expect(before).toBeLessThanOrEqual(48 * MiB)
+    expect(before).toBeGreaterThan(24 * MiB)
+    expect(before).toBeLessThanOrEqual(32 * MiB)
   })
 
   it('ends with the first failure of a part, with nothing under way any more', async () => {

@@ -1,0 +1,106 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import { type Config, ConfigInvalid } from '../config.ts'
+import { DEFAULT_LIMITS } from '../destinations/connection.ts'
+import { createDestinations, type Destinations } from '../destinations/registry.ts'
+import { MiB } from '../domain/bytes.ts'
+import type { TaskStore, Vault } from '../export/ports.ts'
+import { createHashers } from '../hashing/hashers.ts'
+import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
+import { createCompressors } from '../pipeline/compressors.ts'
+import type { Threads } from '../pipeline/shipment.ts'
+import { imageStore } from '../postgres/image-store.ts'
+import { createPool } from '../postgres/pool.ts'
+import { createTaskStore } from '../postgres/task-store.ts'
+import type { QueueBackend } from '../queue/backend.ts'
+import { createExportQueue } from '../queue/export-queue.ts'
+import { readKeys, readOrMakeKeys } from '../vault/keys.ts'
+import { createVault } from '../vault/vault.ts'
+
+/** A part of the service that runs until it is closed. */
+export type Running = { close(): Promise<void> }
+
+/** What both processes stand on: the rows, the images' files, the destinations, the vault and the doorbell. */
+export type Foundation = Running & {
+  readonly config: Config
+  readonly log: Logger
+  readonly pool: pg.Pool
+  readonly tasks: TaskStore
+  readonly files: LibraryFiles
+  readonly destinations: Destinations
+  readonly vault: Vault
+  readonly queue: ReturnType<typeof createExportQueue>
+  readonly threads: Threads
+  readonly backend: QueueBackend
+}
+
+const POOL_CONNECTIONS = 10
+const EMBEDDED_RESERVE_BYTES = 128 * MiB
+
+/** @param databaseUrl of a database whose schema is this release's */
+export async function layFoundation(config: Config, log: Logger, databaseUrl: string): Promise<Foundation> {
+  const dir = join(config.DATA_DIR, 'images')
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  const pool = createPool({
+    url: databaseUrl,
+    max: POOL_CONNECTIONS,
+    onError: (err) => log.warn({ err }, 'database connection lost')
+  })
+  const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
+  const cores = availableParallelism()
+  const threads = { compressors: createCompressors(cores), hashers: createHashers(cores) }
+  const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
+  const destinations = createDestinations({
+    allowedNetworks: config.ALLOWED_NETWORKS,
+    allowedEndpoints: config.ALLOWED_ENDPOINTS,
+    hashers: threads.hashers,
+    limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
+    ...(extraCa && { extraCa })
+  })
+  // The embedded PostgreSQL ends when it cannot write: uploads leave it room on the disk they share.
+  const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
+  const backend = queueBackend(config, databaseUrl)
+  const queue = createExportQueue(backend, log)
+  const keys = config.KEK_FILE ? readKeys(config.KEK_FILE) : readOrMakeKeys(join(config.DATA_DIR, 'kek.json'))
+  return {
+    config,
+    log,
+    pool,
+    tasks: createTaskStore(pool, {
+      maxAttempts: config.TASK_ATTEMPTS,
+      deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
+      keepMs: config.TASK_KEEP_SECONDS * 1000,
+      leaseMs: config.LEASE_SECONDS * 1000
+    }),
+    files: libraryFiles({
+      dir,
+      hashers: threads.hashers,
+      reserveBytes,
+      uploadOf: (id) => imageStore(pool).uploadOf(id)
+    }),
+    destinations,
+    vault: createVault(await keys),
+    backend,
+    queue,
+    threads,
+    async close() {
+      await Promise.all([threads.compressors.close(), threads.hashers.close()])
+      destinations.close()
+      await queue.close()
+      await pool.end()
+    }
+  }
+}
+
+async function readAuthorities(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8')
+  if (!text.includes('-----BEGIN CERTIFICATE-----'))
+    throw new ConfigInvalid([`DESTINATION_CA_FILE: ${path} holds no certificate in PEM form`])
+  return text
+}
+
+const queueBackend = (config: Config, databaseUrl: string): QueueBackend =>
+  config.REDIS_URL ? { kind: 'redis', url: config.REDIS_URL } : { kind: 'postgres', url: databaseUrl }

@@ -1,0 +1,34 @@
+import { hostname } from 'node:os'
+import { diskReaders } from '../disks/registry.ts'
+import { runNextExport } from '../export/run-export.ts'
+import { sweepTasks } from '../export/sweep-tasks.ts'
+import { createFormats } from '../formats/registry.ts'
+import { startExportWorker } from '../queue/export-worker.ts'
+import type { Foundation, Running } from './foundation.ts'
+
+/** A worker, answering the doorbell and sweeping. */
+export function startWorker(on: Foundation): Promise<Running> {
+  const { config, log, tasks, queue } = on
+  return startExportWorker({
+    backend: on.backend,
+    concurrency: config.WORKER_CONCURRENCY,
+    sweepMs: config.SWEEP_SECONDS * 1000,
+    log,
+    sweep: sweepTasks({ tasks, queue, log }),
+    tidy: async () => {
+      const uploads = await on.files.sweep()
+      if (uploads > 0) log.info({ uploads }, 'leftovers of dead uploads removed')
+    },
+    runNext: runNextExport({
+      ...on,
+      images: on.files,
+      readers: diskReaders(),
+      limits: { maxVirtualSize: config.MAX_VIRTUAL_BYTES },
+      formats: createFormats(),
+      threads: on.threads,
+      times: { leaseMs: config.LEASE_SECONDS * 1000 },
+      clock: () => performance.now(),
+      workerId: `${hostname()}:${process.pid}`
+    })
+  })
+}
