@@ -62,11 +62,11 @@ const postgresConnection = (url: string) => ({ connectionString: url, max: POSTG
 const QUIET_MS = 10_000
 
 /** Says that the queue is away, and where it should be, once in a while: a client that reconnects fails many times a second. */
-export function reportOutage(backend: QueueBackend, log: Log): (err: Error) => void {
+export function reportOutage(backend: QueueBackend, log: Log, closing: AbortSignal): (err: Error) => void {
   const where = backend.kind === 'redis' ? 'Redis of REDIS_URL' : 'PostgreSQL'
   let quietUntil = 0
   return (err) => {
-    if (performance.now() < quietUntil) return
+    if (closing.aborted || performance.now() < quietUntil) return
     quietUntil = performance.now() + QUIET_MS
     log.warn({ err }, `the queue cannot use the ${where}; tasks wait until it can`)
   }

@@ -6,7 +6,8 @@ const RING_TIMEOUT_MS = 2_000
 /** The doorbell on BullMQ. A ring that cannot be delivered in two seconds is left to the sweep. */
 export function createExportQueue(backend: QueueBackend, log: Log): ExportQueue & { close(): Promise<void> } {
   const queue = openQueue(backend)
-  queue.on('error', reportOutage(backend, log))
+  const closing = new AbortController()
+  queue.on('error', reportOutage(backend, log, closing.signal))
   return {
     async ring({ taskId, epoch }) {
       // The epoch is in the id because BullMQ ignores an id that it still has, such as that of a job whose worker is dead.
@@ -17,7 +18,10 @@ export function createExportQueue(backend: QueueBackend, log: Log): ExportQueue 
         log.warn({ err, taskId }, 'task could not be put on the queue; the sweep will do it')
       }
     },
-    close: () => queue.close()
+    async close() {
+      closing.abort()
+      await queue.close()
+    }
   }
 }
 

@@ -22,7 +22,7 @@ export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Pr
   const worker = openWorker(uses.backend, uses.concurrency, async () => {
     await uses.runNext(stopping.signal)
   })
-  worker.on('error', reportOutage(uses.backend, uses.log))
+  worker.on('error', reportOutage(uses.backend, uses.log, stopping.signal))
   await worker.waitUntilReady()
   const sweeper = repeat(uses.sweep, uses.sweepMs, (err) => uses.log.error({ err }, 'sweep failed'))
   const tidier = repeat(uses.tidy, TIDY_MS, (err) => uses.log.error({ err }, 'tidying up failed'))
