@@ -10,8 +10,9 @@ import { MiB } from '../domain/bytes.ts'
 import type { TaskStore, Vault } from '../export/ports.ts'
 import { createHashers } from '../hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
+import { Buffers } from '../pipeline/buffers.ts'
 import { createCompressors } from '../pipeline/compressors.ts'
-import type { Threads } from '../pipeline/shipment.ts'
+import type { Engine } from '../pipeline/engine.ts'
 import { imageStore } from '../postgres/image-store.ts'
 import { createPool } from '../postgres/pool.ts'
 import { createTaskStore } from '../postgres/task-store.ts'
@@ -33,7 +34,7 @@ export type Foundation = Running & {
   readonly destinations: Destinations
   readonly vault: Vault
   readonly queue: ReturnType<typeof createExportQueue>
-  readonly threads: Threads
+  readonly engine: Engine
   readonly backend: QueueBackend
 }
 
@@ -51,12 +52,12 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   })
   const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
   const cores = availableParallelism()
-  const threads = { compressors: createCompressors(cores), hashers: createHashers(cores) }
+  const engine = { compressors: createCompressors(cores), hashers: createHashers(cores), buffers: new Buffers() }
   const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
   const destinations = createDestinations({
     allowedNetworks: config.ALLOWED_NETWORKS,
     allowedEndpoints: config.ALLOWED_ENDPOINTS,
-    hashers: threads.hashers,
+    hashers: engine.hashers,
     limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
     ...(extraCa && { extraCa })
   })
@@ -77,7 +78,7 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     }),
     files: libraryFiles({
       dir,
-      hashers: threads.hashers,
+      hashers: engine.hashers,
       reserveBytes,
       uploadOf: (id) => imageStore(pool).uploadOf(id)
     }),
@@ -85,9 +86,9 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     vault: createVault(await keys),
     backend,
     queue,
-    threads,
+    engine,
     async close() {
-      await Promise.all([threads.compressors.close(), threads.hashers.close()])
+      await Promise.all([engine.compressors.close(), engine.hashers.close()])
       destinations.close()
       await queue.close()
       await pool.end()

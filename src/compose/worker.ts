@@ -25,7 +25,7 @@ export function startWorker(on: Foundation): Promise<Running> {
       readers: diskReaders(),
       limits: { maxVirtualSize: config.MAX_VIRTUAL_BYTES },
       formats: createFormats(),
-      threads: on.threads,
+      engine: on.engine,
       times: { leaseMs: config.LEASE_SECONDS * 1000 },
       clock: () => performance.now(),
       workerId: `${hostname()}:${process.pid}`

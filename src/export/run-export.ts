@@ -9,7 +9,8 @@ import type { ExportResult } from '../domain/task.ts'
 import { chooseFormat } from '../formats/format-family.ts'
 import type { Formats } from '../formats/registry.ts'
 import type { ImageSource } from '../images/image-source.ts'
-import { prepareShipment, type Threads } from '../pipeline/shipment.ts'
+import type { Engine } from '../pipeline/engine.ts'
+import { prepareShipment } from '../pipeline/shipment.ts'
 import { Attempt, DeadlinePassed, type LeaseTimes, WorkerStopping } from './attempt.ts'
 import { endingOf } from './endings.ts'
 import { type Claim, type Clock, LeaseLost, type Log, type TaskStore, type Vault } from './ports.ts'
@@ -21,7 +22,7 @@ export type RunUses = {
   readonly readers: DiskReaders
   readonly limits: DiskLimits
   readonly formats: Formats
-  readonly threads: Threads
+  readonly engine: Engine
   readonly destinations: Destinations
   readonly vault: Vault
   readonly times: LeaseTimes
@@ -69,7 +70,7 @@ async function runAttempt(uses: RunUses, attempt: Attempt): Promise<ExportResult
   const meter = new ProgressMeter((progress) => {
     attempt.progress = progress
   })
-  const file = await prepareShipment({ disk, format }, destination, uses.threads, signal, meter.measuring)
+  const file = await prepareShipment({ disk, format }, destination, uses.engine, signal, meter.measuring)
 
   const upload = await destination.open(target({ ...file, mediaType: format.mediaType }), signal)
   try {

@@ -1,20 +1,23 @@
+import type { Buffers } from './buffers.ts'
+
 /**
  * A fixed number of equal buffers: the only memory that grows with the speed of a reader, so it bounds an export's memory
- * whatever the image's size. Buffers are made when first needed and used again; their memory is shared, so that another
- * thread can hash what this one sends.
+ * whatever the image's size. Buffers are taken when first needed, used again, and given back when the pool is disposed of.
  */
-export class BufferPool {
+export class BufferPool implements Disposable {
   readonly bufferBytes: number
-  /** One buffer of zeros for everybody; nobody may write to it. In shared memory as all others. */
-  readonly zeros: Uint8Array
-  #unmade: number
+  /** One buffer of zeros for everybody; nobody may write to it. */
+  readonly zeros: Buffer
+  readonly #buffers: Buffers
+  #untaken: number
   readonly #free: Buffer[] = []
   readonly #waiting: ((buffer: Buffer) => void)[] = []
 
-  constructor(bufferBytes: number, count: number) {
+  constructor(buffers: Buffers, bufferBytes: number, count: number) {
+    this.#buffers = buffers
     this.bufferBytes = bufferBytes
-    this.zeros = new Uint8Array(new SharedArrayBuffer(bufferBytes))
-    this.#unmade = count
+    this.zeros = buffers.take(bufferBytes).fill(0)
+    this.#untaken = count
   }
 
   /** A buffer, as soon as one is free; first come, first served. Rejects with the signal's reason. */
@@ -22,9 +25,9 @@ export class BufferPool {
     signal.throwIfAborted()
     const free = this.#free.pop()
     if (free) return free
-    if (this.#unmade > 0) {
-      this.#unmade--
-      return Buffer.from(new SharedArrayBuffer(this.bufferBytes))
+    if (this.#untaken > 0) {
+      this.#untaken--
+      return this.#buffers.take(this.bufferBytes)
     }
     return new Promise((resolve, reject) => {
       const given = (buffer: Buffer) => {
@@ -44,5 +47,10 @@ export class BufferPool {
     const next = this.#waiting.shift()
     if (next) next(buffer)
     else this.#free.push(buffer)
+  }
+
+  /** Whoever still holds a buffer keeps it: only those that were released are handed on. */
+  [Symbol.dispose](): void {
+    for (const buffer of [this.zeros, ...this.#free.splice(0)]) this.#buffers.giveBack(buffer)
   }
 }

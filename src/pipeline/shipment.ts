@@ -3,8 +3,7 @@ import type { Disk } from '../disks/disk.ts'
 import { AllocationMap } from '../formats/allocation-map.ts'
 import type { Format } from '../formats/format.ts'
 import type { PackedFormat } from '../formats/packing.ts'
-import type { Hashers } from '../hashing/hashers.ts'
-import type { Compressors } from './compressors.ts'
+import type { Engine } from './engine.ts'
 import { measure } from './pack-file.ts'
 import { type Transferred, transfer } from './transfer.ts'
 import { transferMeasured } from './transfer-measured.ts'
@@ -20,9 +19,6 @@ export type Shipment = {
   /** Sends every part; `commit` and `abort` stay with the caller. Throws what went wrong first, with nothing under way. */
   send(upload: Upload, signal: AbortSignal, onShare: OnShare): Promise<Transferred>
 }
-
-/** What works beside the main thread. */
-export type Threads = { readonly compressors: Compressors; readonly hashers: Hashers }
 
 /** Told how much of a pass is done, 0 to 1. */
 export type OnShare = (share: number) => void
@@ -43,7 +39,7 @@ const sharesOf = (total: number, onShare: OnShare) => {
 export async function prepareShipment(
   { disk, format }: { readonly disk: Disk; readonly format: Format | PackedFormat },
   destination: Destination,
-  { compressors, hashers }: Threads,
+  engine: Engine,
   signal: AbortSignal,
   onShare: OnShare
 ): Promise<Shipment> {
@@ -55,7 +51,7 @@ export async function prepareShipment(
       length,
       exact: true,
       measured: false,
-      send: (upload, stop, onShare) => transfer({ layout, disk }, upload, hashers, stop, sharesOf(length, onShare))
+      send: (upload, stop, onShare) => transfer({ layout, disk }, upload, engine, stop, sharesOf(length, onShare))
     }
   }
   const packing = format.packing(map)
@@ -66,15 +62,15 @@ export async function prepareShipment(
       length: packing.maxLength,
       exact: false,
       measured: false,
-      send: (upload, stop, onShare) => transferPacked(source, upload, compressors, stop, sharesOf(dataBytes, onShare))
+      send: (upload, stop, onShare) => transferPacked(source, upload, engine, stop, sharesOf(dataBytes, onShare))
     }
   }
-  const first = await measure(source, compressors, signal, sharesOf(dataBytes, onShare))
+  const first = await measure(source, engine.compressors, signal, sharesOf(dataBytes, onShare))
   return {
     length: first.length,
     exact: true,
     measured: true,
     send: (upload, stop, onShare) =>
-      transferMeasured(source, first, upload, compressors, stop, sharesOf(dataBytes, onShare))
+      transferMeasured(source, first, upload, engine.compressors, stop, sharesOf(dataBytes, onShare))
   }
 }

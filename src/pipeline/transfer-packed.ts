@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Part, Upload } from '../destinations/destination.ts'
 import { type ByteSource, KiB } from '../domain/bytes.ts'
-import type { Compressors } from './compressors.ts'
+import type { Buffers } from './buffers.ts'
+import type { Engine } from './engine.ts'
 import { type OnRead, type PackedSource, packedBody } from './pack-file.ts'
 import type { Transferred } from './transfer.ts'
 
@@ -19,17 +20,17 @@ const WRITE_BYTES = 512 * KiB
 export async function transferPacked(
   source: PackedSource,
   upload: Upload,
-  compressors: Compressors,
+  engine: Pick<Engine, 'compressors' | 'buffers'>,
   signal: AbortSignal,
   onRead: OnRead
 ): Promise<Transferred> {
   const { headBytes } = source.packing
   const packer = source.packing.start()
-  const parts = new PartSender(upload, signal)
+  const parts = new PartSender(upload, engine.buffers, signal)
   const whole = headBytes === 0 ? createHash('sha256') : undefined
   try {
     let at = headBytes
-    for await (const chunk of packedBody(source, packer, compressors, parts.signal, onRead)) {
+    for await (const chunk of packedBody(source, packer, engine.compressors, parts.signal, onRead)) {
       whole?.update(chunk)
       await parts.write(at, chunk)
       at += chunk.length
@@ -63,11 +64,12 @@ class PartSender {
   readonly #failed = new AbortController()
   readonly #filling = new Map<number, Filling>()
   readonly #underWay = new Set<Promise<void>>()
-  readonly #free: Buffer[] = []
+  readonly #buffers: Buffers
   readonly #digests = new Map<number, Buffer>()
 
-  constructor(upload: Upload, signal: AbortSignal) {
+  constructor(upload: Upload, buffers: Buffers, signal: AbortSignal) {
     this.#upload = upload
+    this.#buffers = buffers
     this.signal = AbortSignal.any([signal, this.#failed.signal])
   }
 
@@ -108,7 +110,7 @@ class PartSender {
   async #start(index: number): Promise<Filling> {
     while (this.#underWay.size >= Math.min(PARTS_UNDER_WAY, this.#upload.parallel)) await Promise.race(this.#underWay)
     this.signal.throwIfAborted()
-    const buffer = this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(this.#upload.partBytes))
+    const buffer = this.#buffers.take(this.#upload.partBytes)
     const part = { buffer, filled: 0, end: 0 }
     this.#filling.set(index, part)
     return part
@@ -121,7 +123,7 @@ class PartSender {
     const part: Part = { number: index + 1, offset: index * this.#upload.partBytes, length: end }
     const put = this.#upload.putPart(part, inPieces(bytes), this.signal).then(
       () => {
-        this.#free.push(buffer)
+        this.#buffers.giveBack(buffer)
         this.#underWay.delete(put)
       },
       (error: unknown) => {

@@ -2,8 +2,8 @@ import type { Part, Upload } from '../destinations/destination.ts'
 import type { Disk } from '../disks/disk.ts'
 import { KiB } from '../domain/bytes.ts'
 import type { Layout } from '../formats/format.ts'
-import type { Hashers } from '../hashing/hashers.ts'
 import { BufferPool } from './buffer-pool.ts'
+import type { Engine } from './engine.ts'
 import { PartFeed } from './part-feed.ts'
 import { type Chunk, readLayout } from './read-layout.ts'
 
@@ -31,13 +31,13 @@ export type Transferred = {
 export async function transfer(
   source: { readonly layout: Layout; readonly disk: Disk },
   upload: Upload,
-  hashers: Hashers,
+  { hashers, buffers }: Pick<Engine, 'hashers' | 'buffers'>,
   signal: AbortSignal,
   onSent: (bytes: number) => void
 ): Promise<Transferred> {
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
-  const pool = new BufferPool(BUFFER_BYTES, POOL_BUFFERS)
+  using pool = new BufferPool(buffers, BUFFER_BYTES, POOL_BUFFERS)
   using hash = hashers.start('sha256')
   const underWay = new Set<Promise<void>>()
   const feeds = new Set<PartFeed>()

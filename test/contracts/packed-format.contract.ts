@@ -8,8 +8,10 @@ import type { Disk } from '../../src/disks/disk.ts'
 import { AllocationMap } from '../../src/formats/allocation-map.ts'
 import type { PackedFormat } from '../../src/formats/packing.ts'
 import { raw } from '../../src/formats/raw.ts'
-import { createHashers, type Hashers } from '../../src/hashing/hashers.ts'
-import { type Compressors, createCompressors } from '../../src/pipeline/compressors.ts'
+import { createHashers } from '../../src/hashing/hashers.ts'
+import { Buffers } from '../../src/pipeline/buffers.ts'
+import { createCompressors } from '../../src/pipeline/compressors.ts'
+import type { Engine } from '../../src/pipeline/engine.ts'
 import { measure } from '../../src/pipeline/pack-file.ts'
 import { transfer } from '../../src/pipeline/transfer.ts'
 import { transferMeasured } from '../../src/pipeline/transfer-measured.ts'
@@ -49,16 +51,14 @@ export function describePackedFormat(
 ): void {
   describe(`${name} format`, () => {
     let folder: string
-    let compressors: Compressors
-    let hashers: Hashers
+    let engine: Engine
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'packed-'))
-      compressors = createCompressors(2)
-      hashers = createHashers(1)
+      engine = { compressors: createCompressors(2), hashers: createHashers(1), buffers: new Buffers() }
     })
     afterAll(async () => {
-      await compressors.close()
-      await hashers.close()
+      await engine.compressors.close()
+      await engine.hashers.close()
       await rm(folder, { recursive: true })
     })
 
@@ -67,12 +67,12 @@ export function describePackedFormat(
       const source = { packing, disk }
       if (way === 'packed') {
         const { upload: to, file } = memoryUpload(packing.maxLength, { ...upload, parallel: 4 })
-        const result = await transferPacked(source, to as Upload, compressors, never, () => {})
+        const result = await transferPacked(source, to as Upload, engine, never, () => {})
         return { result, packing, file: file.subarray(0, result.bytes) }
       }
-      const measured = await measure(source, compressors, never, () => {})
+      const measured = await measure(source, engine.compressors, never, () => {})
       const { upload: to, file } = memoryUpload(measured.length, {})
-      const result = await transferMeasured(source, measured, to as Upload, compressors, never, () => {})
+      const result = await transferMeasured(source, measured, to as Upload, engine.compressors, never, () => {})
       return { result, packing, file }
     }
     const proveByQemu = async (disk: Disk, file: Buffer) => {
@@ -81,7 +81,7 @@ export function describePackedFormat(
       await writeFile(path, options.unwrap?.(file) ?? file)
       const plain = raw.layout(await AllocationMap.of(disk))
       const whole = memoryUpload(plain.length, {})
-      await transfer({ layout: plain, disk }, whole.upload as Upload, hashers, never, () => {})
+      await transfer({ layout: plain, disk }, whole.upload as Upload, engine, never, () => {})
       await writeFile(reference, whole.file)
       if (options.checkable) await qemuImg('check', '-q', '-f', options.qemuFormat, path)
       await qemuImg('compare', '-q', '-f', 'raw', '-F', options.qemuFormat, reference, path)

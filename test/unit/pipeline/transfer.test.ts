@@ -5,6 +5,7 @@ import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { AllocationMap } from '../../../src/formats/allocation-map.ts'
 import { qcow2 } from '../../../src/formats/qcow2.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
+import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { transfer } from '../../../src/pipeline/transfer.ts'
 import { memoryDisk, type Run } from '../../support/memory-disk.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
@@ -21,6 +22,7 @@ const RUNS = [
 ]
 const never = new AbortController().signal
 const hashers = createHashers(1)
+const engine = { hashers, buffers: new Buffers() }
 afterAll(() => hashers.close())
 
 describe('transfer', () => {
@@ -33,12 +35,12 @@ describe('transfer', () => {
     const { upload, file, state } = memoryUpload(source.layout.length, options)
     let sent = 0
 
-    const { sha256, parts } = await transfer(source, upload, hashers, never, (bytes) => {
+    const { sha256, parts } = await transfer(source, upload, engine, never, (bytes) => {
       sent += bytes
     })
 
     const whole = memoryUpload(source.layout.length, {})
-    await transfer(await prepared(16 * MiB, RUNS), whole.upload, hashers, never, () => {})
+    await transfer(await prepared(16 * MiB, RUNS), whole.upload, engine, never, () => {})
     expect(file.equals(whole.file)).toBe(true)
     expect(sha256).toBe(createHash('sha256').update(file).digest('hex'))
     expect([sent, parts]).toEqual([source.layout.length, state.parts])
@@ -57,7 +59,7 @@ describe('transfer', () => {
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     })
 
-    const transferring = transfer({ disk, layout }, upload, hashers, stop.signal, () => {})
+    const transferring = transfer({ disk, layout }, upload, engine, stop.signal, () => {})
     let before = -1
     while (readBytes() !== before) {
       before = readBytes()
@@ -79,7 +81,7 @@ describe('transfer', () => {
         for await (const _chunk of body) if (part.number === 2) throw new Error('refused part 2')
       }
     })
-    await expect(transfer(source, made.upload, hashers, never, () => {})).rejects.toThrow('refused part 2')
+    await expect(transfer(source, made.upload, engine, never, () => {})).rejects.toThrow('refused part 2')
     expect(made.state.underWay).toBe(0)
     expect(made.state.parts).toBeLessThan(10)
   })
@@ -94,7 +96,7 @@ describe('transfer', () => {
       }
     }
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
-    await expect(transfer({ disk, layout: source.layout }, made.upload, hashers, never, () => {})).rejects.toThrow(
+    await expect(transfer({ disk, layout: source.layout }, made.upload, engine, never, () => {})).rejects.toThrow(
       'bad sector'
     )
     expect(made.state.underWay).toBe(0)
@@ -106,7 +108,7 @@ describe('transfer', () => {
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
     const reason = new Error('lease lost')
     let sent = 0
-    const transferring = transfer(source, made.upload, hashers, stop.signal, (bytes) => {
+    const transferring = transfer(source, made.upload, engine, stop.signal, (bytes) => {
       sent += bytes
       if (sent > 3 * MiB) stop.abort(reason)
     })
