@@ -33,8 +33,8 @@ export type Answer = {
 }
 
 const ANSWER_BYTES = 64 * KiB
-/** Small enough that a slow line moves one within the idle limit (4 KiB/s), large enough to cost little. */
-const WRITE_BYTES = 256 * KiB
+/** Small enough that a slow line moves one within the idle limit (9 KiB/s), large enough to cost little. */
+const WRITE_BYTES = 512 * KiB
 
 /**
  * Sends one HTTP request and returns the answer. An answer before the end of the body ends the sending.

@@ -5,8 +5,8 @@ import { packedQcow2 } from './packed-qcow2.ts'
 import type { Codec } from './packing.ts'
 import { qcow2 } from './qcow2.ts'
 
-/** As small as qemu's level 6 within 3 %, in three quarters of its time. */
-const ZLIB_LEVEL = 5
+/** A tenth more time than level 1 for 4 % less; level 5 takes a third more for 1.6 % (bench/DEFLATE.md). */
+const ZLIB_LEVEL = 4
 /** As small as qemu's default within 1 %. */
 const ZSTD_LEVEL = 2
 /** qemu opens clusters with a window of 4 KiB; some of its versions and other readers may hold to that. */

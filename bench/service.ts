@@ -1,0 +1,124 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
+import { Client, type Json } from '../test/support/service.ts'
+import { startChild, stopChild } from './processes.ts'
+
+const START = join(import.meta.dirname, '../src/start')
+
+type Line = { readonly msg: string; readonly taskId?: string; readonly [key: string]: unknown }
+
+/** A process of the service and the lines of its log. */
+class Logged {
+  readonly child: ChildProcess
+  readonly #lines: Line[] = []
+  readonly #waiting = new Set<() => void>()
+  #ended = false
+
+  constructor(name: 'http' | 'worker' | 'migrate', env: Record<string, string>, flags: readonly string[] = []) {
+    this.child = startChild(process.execPath, [...flags, join(START, `${name}.ts`)], { env })
+    const wake = () => {
+      for (const look of this.#waiting) look()
+    }
+    if (this.child.stdout)
+      createInterface({ input: this.child.stdout }).on('line', (text) => {
+        this.#lines.push(JSON.parse(text))
+        wake()
+      })
+    this.child.once('exit', () => {
+      this.#ended = true
+      wake()
+    })
+  }
+
+  /** The first line that `wanted` says yes to, as soon as it is there. */
+  line(wanted: (line: Line) => boolean): Promise<Line> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const found = this.#lines.find(wanted)
+        if (found) resolve(found)
+        else if (this.#ended) reject(new Error(`a process ended: ${JSON.stringify(this.#lines.slice(-3))}`))
+        else return
+        this.#waiting.delete(look)
+      }
+      this.#waiting.add(look)
+      look()
+    })
+  }
+}
+
+export type ExportWish = {
+  readonly imageId: string
+  readonly format: string
+  readonly options: Json
+  /** `export_to`, and the credentials that go with it. */
+  readonly place: Json
+}
+
+export type Worker = {
+  readonly pid: number
+  /** Makes one export through the API; returns when the worker has written down its success, with the task. */
+  export(wish: ExportWish): Promise<Json>
+  stop(): Promise<void>
+}
+
+export type Service = {
+  readonly client: Client
+  readonly url: string
+  readonly dataDir: string
+  /** Where workers would stage files if they did: their TMPDIR. */
+  readonly tempDir: string
+  startWorker(options?: { readonly concurrency?: number; readonly flags?: readonly string[] }): Promise<Worker>
+  stop(): Promise<void>
+}
+
+/** The real service as operators run it, split: API and workers as processes, and its own PostgreSQL. No worker yet. */
+export async function startService(dataDir: string): Promise<Service> {
+  const tempDir = join(dataDir, 'tmp')
+  await mkdir(tempDir, { recursive: true })
+  const postgres = await startEmbeddedPostgres({ dataDir, log: { info: () => {} } })
+  const env = {
+    DATABASE_URL: postgres.url,
+    DATA_DIR: dataDir,
+    TMPDIR: tempDir,
+    PORT: '0',
+    ALLOWED_NETWORKS: '127.0.0.0/8',
+    IDENTITY: 'dev'
+  }
+  const migration = new Logged('migrate', env)
+  await once(migration.child, 'exit')
+  const api = new Logged('http', env)
+  const url = String((await api.line(({ msg }) => msg === 'listening')).url)
+  const client = new Client(url)
+
+  return {
+    client,
+    url,
+    dataDir,
+    tempDir,
+    async startWorker({ concurrency = 8, flags = [] } = {}) {
+      const worker = new Logged('worker', { ...env, WORKER_CONCURRENCY: String(concurrency) }, flags)
+      await worker.line(({ msg }) => msg === 'working')
+      return {
+        pid: worker.child.pid ?? 0,
+        async export({ imageId, format, options, place }) {
+          const wish = { export_format: format, format_options: options, ...place }
+          const id = await client.export(imageId, '', wish)
+          const end = await worker.line(
+            ({ msg, taskId }) => taskId === id && (msg === 'export succeeded' || msg === 'export failed')
+          )
+          if (end.msg === 'export failed') throw new Error(`the export failed: ${JSON.stringify(end.err)}`)
+          return (await client.call('GET', `/v2/tasks/${id}`)).body
+        },
+        stop: () => stopChild(worker.child)
+      }
+    },
+    async stop() {
+      await stopChild(api.child)
+      await postgres.stop()
+    }
+  }
+}
