@@ -183,6 +183,14 @@ it('does not call a stop an end by itself, and may be stopped twice', async () =
   await expect(access(join(folder, 'postgres/postmaster.pid'))).rejects.toThrow('ENOENT')
 })
 
+const conditions: [boolean, string][] = [
+  [nobodyReachesNode, 'an account that is not root (needs root, and a clone that others may enter)'],
+  [isRoot, 'root without user namespaces (needs root)'],
+  [mayMount, 'a full disk (needs the right to mount a tmpfs)']
+]
+for (const [met, what] of conditions)
+  if (!met) process.stdout.write(`skipped: 1 test of the embedded PostgreSQL: ${what}\n`)
+
 it.runIf(nobodyReachesNode)('runs directly for an account that is not root', async () => {
   await chown(folder, NOBODY, NOBODY)
 

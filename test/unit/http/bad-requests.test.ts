@@ -134,6 +134,6 @@ describe('hostile requests', () => {
 
   for (const [pattern, reason] of SKIPPED) {
     const rows = ROWS.filter(({ id }) => pattern.test(id))
-    test.skip(`${rows.length} rows are not run: ${reason}`, () => {})
+    process.stdout.write(`skipped: ${rows.length} rows of bad_requests.jsonl: ${reason}\n`)
   }
 })
