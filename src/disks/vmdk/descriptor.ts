@@ -57,15 +57,30 @@ export function checkDescriptor(area: Buffer, claims: Claims): void {
   }
 }
 
+/** Hexadecimal digits of a content id. */
+const ID_DIGITS = 8
+
 function textOf(area: Buffer): string {
   const end = area.indexOf(0)
   // A reader with another idea of the area's length would find more text behind it.
-  if (end === -1 || area.subarray(end).some((byte) => byte !== 0)) {
+  if (end === -1 || area.subarray(end + leftover(area, end)).some((byte) => byte !== 0)) {
     throw new ImageUnsafe('descriptor_end', 'its descriptor is not filled up with zeros')
   }
   const text = area.toString('latin1', 0, end)
   if (/[^\t\r\n\x20-\x7e]/.test(text)) throw new ImageUnsafe('descriptor_text', 'its descriptor is no plain ASCII')
   return text
+}
+
+/**
+ * How far behind its end the text may go on. qemu writes a new content id without leading zeros, at every first write: when
+ * that is shorter than the one before, the last bytes of the longer text stay, and repeat the end of the shorter one.
+ * @see block/vmdk.c of QEMU, `vmdk_write_cid`
+ */
+function leftover(area: Buffer, end: number): number {
+  const bytes = area.subarray(end + 1, end + ID_DIGITS)
+  const length = bytes.indexOf(0)
+  if (length <= 0) return 0
+  return area.subarray(end - length, end).equals(bytes.subarray(0, length)) ? length + 1 : 0
 }
 
 /** qemu takes these words wherever it meets them first, be it in a comment; others do not care for their case. */

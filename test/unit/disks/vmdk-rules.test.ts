@@ -299,6 +299,26 @@ describe('rules of vmdk', () => {
     await expect(refused).rejects.toMatchObject({ rule })
   })
 
+  it.each([
+    ['7', true],
+    ['a5678', true],
+    ['7', false]
+  ])(
+    'take what is left of a longer text, when qemu has written the content id %s over it, and nothing else (%s)',
+    async (id, asQemuDoes) => {
+      const file = tinySparse()
+      const shorter = descriptor('monolithicSparse').replace('CID=123a5678', `CID=${id}`)
+      file.write(`${shorter}\0`, DESCRIPTOR)
+      expect(file[DESCRIPTOR + shorter.length + 1]).not.toBe(0)
+      if (!asQemuDoes) file[DESCRIPTOR + shorter.length + 1] = 0x21
+
+      const found = await refusal(file)
+
+      if (asQemuDoes) expect(found).toBeUndefined()
+      else expect(found).toMatchObject({ rule: 'descriptor_end' })
+    }
+  )
+
   it.each(STREAM_BREAKS)('%s refuses a stream: %s', async (rule, _what, file) => {
     expect(await refusal(file)).toMatchObject({ rule })
   })

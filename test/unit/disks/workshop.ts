@@ -33,6 +33,7 @@ export class Workshop implements AsyncDisposable {
 
   /** Runs commands of qemu-io on a file; it reports failures on stdout only. */
   async qemuIo(name: string, commands: readonly string[], format = 'qcow2'): Promise<void> {
+    if (commands.length === 0) return // without a command it would wait for some on its input
     const args = ['-f', format, ...commands.flatMap((command) => ['-c', command]), name]
     const { stdout } = await run('qemu-io', args, { cwd: this.folder, maxBuffer: 2 ** 24 })
     if (/fail|error|invalid/i.test(stdout)) throw new Error(`qemu-io: ${stdout}`)
