@@ -21,12 +21,8 @@ export interface Layout {
   segments(from: number, to: number): Iterable<Segment>
 }
 
-/**
- * One disk format that can be written. `layout` is a pure function: no I/O, no clock, no chance, so that any worker makes
- * the same bytes. Throws FormatLimitExceeded when the format cannot hold a disk of this size.
- * Adding a format: one file here, one line in registry.ts, one call of the format contract suite.
- */
-export interface Format {
+/** What there is to know of a format, however it makes its files. */
+export type FormatFacts = {
   /** The `export_format` of the request. */
   readonly name: string
   /** Of the file, without the dot. */
@@ -34,5 +30,13 @@ export interface Format {
   readonly mediaType: string
   /** True when the file is the bare disk, so that bytes chosen by the guest stand where a header would. */
   readonly bare: boolean
+}
+
+/**
+ * One disk format that can be written. `layout` is a pure function: no I/O, no clock, no chance, so that any worker makes
+ * the same bytes. Throws FormatLimitExceeded when the format cannot hold a disk of this size.
+ * Adding a format: one file here, one line in registry.ts, one call of the format contract suite.
+ */
+export interface Format extends FormatFacts {
   layout(map: AllocationMap): Layout
 }

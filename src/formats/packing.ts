@@ -1,4 +1,5 @@
 import type { AllocationMap, UnitRuns } from './allocation-map.ts'
+import type { FormatFacts } from './format.ts'
 
 /** How one unit of the disk is compressed, on its own. `deflate` is bare (RFC 1951), `zlib` has its frame (RFC 1950). */
 export type Codec =
@@ -39,15 +40,6 @@ export interface Packing {
   /** The file is never longer than this. */
   readonly maxLength: number
   start(): Packer
-}
-
-/** What layouts and packings have in common. */
-type FormatFacts = {
-  /** The `export_format` of the request. */
-  readonly name: string
-  readonly extension: string
-  readonly mediaType: string
-  readonly bare: boolean
 }
 
 /** A format that compresses. `packing` is as pure as `Format.layout`, and throws as it does. */

@@ -1,7 +1,8 @@
 import type { Disk } from '../disks/disk.ts'
 import { MiB } from '../domain/bytes.ts'
-import type { Packing } from '../formats/packing.ts'
+import { eachUnit, type Packing } from '../formats/packing.ts'
 import type { Compressors } from './compressors.ts'
+import { inOrder } from './in-order.ts'
 
 /** Units of the disk in order, packed: `bytes` holds them one after another, `lengths` says where each ends (0: all zeros). */
 export type PackedBatch = {
@@ -29,8 +30,6 @@ export async function* packUnits(
   const { unitBytes } = packing.units
   const unitsPerBatch = Math.max(1, Math.floor(BATCH_BYTES / unitBytes))
   const free: { input: ArrayBuffer; output: ArrayBuffer }[] = []
-  const ahead: Promise<PackedBatch>[] = []
-  const batches = batchesOf(packing, unitsPerBatch)
 
   const pack = async (units: readonly number[]): Promise<PackedBatch> => {
     const buffers = free.pop() ?? {
@@ -53,36 +52,16 @@ export async function* packUnits(
     }
   }
 
-  try {
-    for (;;) {
-      // One more than there are threads to be read meanwhile, and one that waits for its turn to be sent.
-      while (ahead.length < compressors.threads + 2) {
-        const { value, done } = batches.next()
-        if (done) break
-        const packing = pack(value)
-        packing.catch(() => {}) // it is awaited below, in its turn
-        ahead.push(packing)
-      }
-      const next = ahead.shift()
-      if (!next) return
-      const batch = await next
-      signal.throwIfAborted()
-      yield batch
-    }
-  } finally {
-    await Promise.allSettled(ahead)
-  }
+  // One more than there are threads to be read meanwhile, and one that waits for its turn to be sent.
+  yield* inOrder(batchesOf(packing, unitsPerBatch), compressors.threads + 2, pack, signal)
 }
 
 function* batchesOf({ units }: Packing, size: number): Generator<number[]> {
   let batch: number[] = []
-  for (const [run, start] of units.starts.entries()) {
-    const end = start + (units.counts[run] ?? 0)
-    for (let unit = start; unit < end; unit++) {
-      if (batch.push(unit) < size) continue
-      yield batch
-      batch = []
-    }
+  for (const unit of eachUnit(units)) {
+    if (batch.push(unit) < size) continue
+    yield batch
+    batch = []
   }
   if (batch.length > 0) yield batch
 }

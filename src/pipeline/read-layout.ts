@@ -1,6 +1,7 @@
 import type { Disk } from '../disks/disk.ts'
 import type { Layout, Segment } from '../formats/format.ts'
 import type { BufferPool } from './buffer-pool.ts'
+import { inOrder } from './in-order.ts'
 
 /** Bytes of the file that the holder owns until `release`. */
 export type Chunk = { readonly bytes: Uint8Array; release(): void }
@@ -19,7 +20,6 @@ export async function* readLayout(
   signal: AbortSignal
 ): AsyncGenerator<Chunk> {
   const pieces = split(source.layout.segments(range.from, range.to), pool.bufferBytes)
-  const ahead: Promise<Chunk>[] = []
   const start = async (piece: Segment): Promise<Chunk> => {
     if (piece.kind === 'bytes') return { bytes: piece.bytes, release() {} }
     if (piece.kind === 'zero') return { bytes: pool.zeros.subarray(0, piece.length), release() {} }
@@ -33,24 +33,7 @@ export async function* readLayout(
       throw error
     }
   }
-  try {
-    for (;;) {
-      while (ahead.length < READ_AHEAD) {
-        const { value, done } = pieces.next()
-        if (done) break
-        const reading = start(value)
-        reading.catch(() => {}) // it is awaited below, in its turn
-        ahead.push(reading)
-      }
-      const next = ahead.shift()
-      if (!next) return
-      const chunk = await next
-      signal.throwIfAborted()
-      yield chunk
-    }
-  } finally {
-    await Promise.allSettled(ahead)
-  }
+  yield* inOrder(pieces, READ_AHEAD, start, signal)
 }
 
 /** Segments cut to at most `maxBytes` each. */

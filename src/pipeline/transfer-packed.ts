@@ -26,8 +26,8 @@ export async function transferPacked(
 ): Promise<Transferred> {
   const { headBytes } = source.packing
   const packer = source.packing.start()
-  const parts = new PartSender(upload, engine.buffers, signal)
   const whole = headBytes === 0 ? createHash('sha256') : undefined
+  const parts = new PartSender(upload, engine.buffers, signal, { digests: !whole })
   try {
     let at = headBytes
     for await (const chunk of packedBody(source, packer, engine.compressors, parts.signal, onRead)) {
@@ -42,13 +42,12 @@ export async function transferPacked(
       at += chunk.length
     }
     if (at !== headBytes) throw new Error(`the head has ${at} bytes where ${headBytes} were planned`)
-    const digests = await parts.finish(length)
-    const composite = createHash('sha256').update(Buffer.concat(digests)).digest('hex')
+    const composite = await parts.finish(length)
     return {
       bytes: length,
-      parts: digests.length,
+      parts: Math.ceil(length / upload.partBytes),
       sha256: whole?.digest('hex') ?? null,
-      composite: whole ? null : { sha256: composite, partBytes: upload.partBytes }
+      composite: composite === null ? null : { sha256: composite, partBytes: upload.partBytes }
     }
   } catch (error) {
     throw await parts.fail(error)
@@ -65,11 +64,13 @@ class PartSender {
   readonly #filling = new Map<number, Filling>()
   readonly #underWay = new Set<Promise<void>>()
   readonly #buffers: Buffers
-  readonly #digests = new Map<number, Buffer>()
+  /** SHA-256 of every part by its place in the file, where they are asked for. */
+  readonly #digests: Map<number, Buffer> | undefined
 
-  constructor(upload: Upload, buffers: Buffers, signal: AbortSignal) {
+  constructor(upload: Upload, buffers: Buffers, signal: AbortSignal, asked: { readonly digests: boolean }) {
     this.#upload = upload
     this.#buffers = buffers
+    this.#digests = asked.digests ? new Map() : undefined
     this.signal = AbortSignal.any([signal, this.#failed.signal])
   }
 
@@ -89,15 +90,17 @@ class PartSender {
     }
   }
 
-  /** Sends what is left; only the last part may be shorter. Gives the SHA-256 of every part. */
-  async finish(length: number): Promise<Buffer[]> {
+  /** Sends what is left; only the last part may be shorter. Gives the SHA-256 of the parts' digests, if there are any. */
+  async finish(length: number): Promise<string | null> {
     for (const [index, part] of this.#filling) {
       const last = Math.ceil(length / this.#upload.partBytes) - 1
       if (index !== last || part.filled !== part.end) throw new Error(`part ${index + 1} has a gap`)
       this.#send(index, part)
     }
     await Promise.all(this.#underWay)
-    return [...this.#digests].sort(([a], [b]) => a - b).map(([, digest]) => digest)
+    if (!this.#digests) return null
+    const inOrder = [...this.#digests].sort(([a], [b]) => a - b).map(([, digest]) => digest)
+    return createHash('sha256').update(Buffer.concat(inOrder)).digest('hex')
   }
 
   /** Ends everything under way; gives what went wrong first. */
@@ -119,7 +122,7 @@ class PartSender {
   #send(index: number, { buffer, end }: Filling): void {
     this.#filling.delete(index)
     const bytes = buffer.subarray(0, end)
-    this.#digests.set(index, createHash('sha256').update(bytes).digest())
+    this.#digests?.set(index, createHash('sha256').update(bytes).digest())
     const part: Part = { number: index + 1, offset: index * this.#upload.partBytes, length: end }
     const put = this.#upload.putPart(part, inPieces(bytes), this.signal).then(
       () => {

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { serviceDocs as docs } from '../route-docs.ts'
 import type { Health } from '../uses.ts'
 
 const Readiness = Type.Object(
@@ -44,11 +45,3 @@ export function healthRoutes(health: Health): FastifyPluginAsyncTypebox {
     )
   }
 }
-
-const docs = (operationId: string, summary: string) => ({
-  operationId,
-  summary,
-  description: `${summary}.`,
-  tags: ['service'],
-  security: []
-})

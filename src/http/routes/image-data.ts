@@ -9,8 +9,11 @@ import type { ImageFile } from '../../library/read-image-file.ts'
 import { viewerOf } from '../access.ts'
 import { parseRange } from '../byte-range.ts'
 import { RequestRefused } from '../request-refused.ts'
+import { docsOf } from '../route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import { ImageParams, knownImageId } from './images.ts'
+
+const docs = docsOf('images', {})
 
 const MEDIA_TYPE = 'application/octet-stream'
 const Bytes = (description: string) => Type.Unsafe({ type: 'string', format: 'binary', description })
@@ -99,10 +102,3 @@ function whenGone(reply: FastifyReply): AbortSignal {
   })
   return gone.signal
 }
-
-const docs = (operationId: string, summary: string) => ({
-  operationId,
-  summary,
-  description: `${summary}.`,
-  tags: ['images']
-})

@@ -10,6 +10,7 @@ import { applyPatch } from '../image-patch.ts'
 import { fieldsFromWire, imageDocument, imageToWire, newImageFromWire } from '../image-wire.ts'
 import { page } from '../paging.ts'
 import { RequestRefused } from '../request-refused.ts'
+import { docsOf } from '../route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import {
   ImageAnswer,
@@ -20,6 +21,8 @@ import {
   PatchRequest
 } from '../schemas/image.ts'
 import { createCheck } from '../validation.ts'
+
+const docs = docsOf('images', {})
 
 export const ImageParams = Type.Object({ imageId: Type.String({ description: 'Id of the image' }) })
 const PATCH_TYPE = 'application/openstack-images-v2.1-json-patch'
@@ -143,10 +146,3 @@ function requirePatchType(request: FastifyRequest): void {
   if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() === PATCH_TYPE) return
   throw new RequestRefused(415, `The Content-Type must be ${PATCH_TYPE}.`, { headers: { 'accept-patch': PATCH_TYPE } })
 }
-
-const docs = (operationId: string, summary: string) => ({
-  operationId,
-  summary,
-  description: `${summary}.`,
-  tags: ['images']
-})

@@ -7,12 +7,15 @@ import type { TaskQuery } from '../../export/ports.ts'
 import { viewerOf } from '../access.ts'
 import { page } from '../paging.ts'
 import { invalidRequest } from '../request-refused.ts'
+import { docsOf } from '../route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import type { ExportSchemas } from '../schemas/export-request.ts'
 import { TaskAnswer, TaskList, TaskListQuery } from '../schemas/task.ts'
 import type { TaskUses } from '../uses.ts'
 import { exactStatus, fromFlat, fromWire, statusesOf, toListed, toWire } from '../wire.ts'
 import { ImageParams, knownImageId } from './images.ts'
+
+const docs = docsOf('tasks', {})
 
 const TaskParams = Type.Object({ taskId: Type.String({ description: 'Id of the task' }) })
 
@@ -116,10 +119,3 @@ function knownTaskId(text: string): TaskId {
   if (!isUuid(text)) throw new TaskNotFound(text)
   return taskId(text)
 }
-
-const docs = (operationId: string, summary: string, description = `${summary}.`) => ({
-  operationId,
-  summary,
-  description,
-  tags: ['tasks']
-})

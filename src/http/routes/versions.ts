@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { serviceDocs as docs } from '../route-docs.ts'
 
 const Versions = Type.Object(
   {
@@ -48,11 +49,3 @@ export function versionRoutes(publicUrl: () => string): FastifyPluginAsyncTypebo
     )
   }
 }
-
-const docs = (operationId: string, summary: string) => ({
-  operationId,
-  summary,
-  description: `${summary}.`,
-  tags: ['service'],
-  security: []
-})
