@@ -1,4 +1,4 @@
-import { KiB, MiB } from '../domain/bytes.ts'
+import { KiB, MiB, roundUp } from '../domain/bytes.ts'
 import { FormatLimitExceeded } from '../domain/errors.ts'
 import type { UnitRuns } from './allocation-map.ts'
 import { eachDataUnit } from './data-units.ts'
@@ -8,7 +8,7 @@ import { guidBytes, stableUuid } from './stable-uuid.ts'
 
 const BLOCK_BYTES = MiB
 const ENTRY_BYTES = 4
-/** The header and the block map fill whole pages, so that blocks stand aligned. */
+/** As much of the block map as is made at once. */
 const PAGE_BYTES = 4 * KiB
 const ENTRIES_PER_PAGE = PAGE_BYTES / ENTRY_BYTES
 const SECTOR_BYTES = 512
@@ -18,7 +18,8 @@ const HEADER_BYTES = 400
 const MAX_BLOCKS = Math.floor((2 ** 31 - 1 - 511) / ENTRY_BYTES)
 
 /**
- * Dynamic VDI 1.1, VirtualBox's own format: header | block map | blocks of 1 MiB.
+ * Dynamic VDI 1.1, VirtualBox's own format: header | block map | blocks of 1 MiB. Whole sectors each, without a gap, as qemu
+ * writes them.
  * @see VirtualBox, src/VBox/Storage/VDICore.h
  */
 export const vdi: Format = {
@@ -32,7 +33,7 @@ export const vdi: Format = {
     const blocks = map.units(BLOCK_BYTES)
     const table = blockMap(blocks, blocksInImage)
     return joined(
-      literal(header(map.virtualSize, blocksInImage, PAGE_BYTES + table.length, blocks)),
+      literal(header(map.virtualSize, blocksInImage, SECTOR_BYTES + table.length, blocks)),
       table,
       packedUnits(blocks, map.virtualSize)
     )
@@ -40,13 +41,13 @@ export const vdi: Format = {
 }
 
 function header(virtualSize: number, blocksInImage: number, dataAt: number, blocks: UnitRuns): Uint8Array {
-  const bytes = Buffer.alloc(PAGE_BYTES)
+  const bytes = Buffer.alloc(SECTOR_BYTES)
   bytes.write('<<< Virtual Disk Image >>>\n', 0, 'latin1')
   bytes.writeUInt32LE(0xbeda_107f, 64)
   bytes.writeUInt32LE(0x0001_0001, 68) // version 1.1
   bytes.writeUInt32LE(HEADER_BYTES, 72)
   bytes.writeUInt32LE(1, 76) // dynamic
-  bytes.writeUInt32LE(PAGE_BYTES, 340) // where the block map stands
+  bytes.writeUInt32LE(SECTOR_BYTES, 340) // where the block map stands
   bytes.writeUInt32LE(dataAt, 344)
   bytes.writeUInt32LE(SECTOR_BYTES, 360) // the rest of the old geometry stays 0: not known
   bytes.writeBigUInt64LE(BigInt(virtualSize), 368)
@@ -61,7 +62,7 @@ function header(virtualSize: number, blocksInImage: number, dataAt: number, bloc
 
 /** For each block its place among the blocks of the file, or all ones. */
 function blockMap(blocks: UnitRuns, blocksInImage: number): Layout {
-  return generated(PAGE_BYTES, Math.ceil(blocksInImage / ENTRIES_PER_PAGE), (page) => {
+  const pages = generated(PAGE_BYTES, Math.ceil(blocksInImage / ENTRIES_PER_PAGE), (page) => {
     const first = page * ENTRIES_PER_PAGE
     const bytes = Buffer.alloc(PAGE_BYTES, 0xff)
     eachDataUnit(blocks, first, first + ENTRIES_PER_PAGE, (block, rank) => {
@@ -69,4 +70,5 @@ function blockMap(blocks: UnitRuns, blocksInImage: number): Layout {
     })
     return bytes
   })
+  return { ...pages, length: roundUp(blocksInImage * ENTRY_BYTES, SECTOR_BYTES) }
 }

@@ -6,7 +6,7 @@ import { comparedByQemu, layoutOf, metadataOf } from '../../support/sparse-image
 
 describeFormat('vdi', vdi, { qemuFormat: 'vdi', checkable: true, maxSectors: 16_384, runs: 20 })
 
-const PAGE = 4096
+const HEADER = 512
 const farEnd = [
   { offset: 0, length: MiB },
   { offset: TiB - 512, length: 512 }
@@ -26,15 +26,20 @@ describe('vdi layout', () => {
     const layout = await layoutOf(vdi, TiB, farEnd)
     const mapBytes = (TiB / MiB) * 4
 
-    expect(layout.length).toBe(PAGE + mapBytes + 2 * MiB)
+    expect(layout.length).toBe(HEADER + mapBytes + 2 * MiB)
     expect([...layout.segments(layout.length - 512, layout.length)]).toEqual([
       { kind: 'disk', offset: TiB - 512, length: 512 }
     ])
-    expect(metadataOf(layout, PAGE + mapBytes - 8, PAGE + mapBytes)).toEqual(Buffer.from('ffffffff01000000', 'hex'))
+    expect(metadataOf(layout, HEADER + mapBytes - 8, HEADER + mapBytes)).toEqual(Buffer.from('ffffffff01000000', 'hex'))
+  })
+
+  it('takes no more room than qemu gives it: whole sectors, without a gap', async () => {
+    const layout = await layoutOf(vdi, 300 * MiB, [{ offset: 7 * MiB, length: 3 * MiB }])
+    expect(layout.length).toBe(HEADER + 3 * 512 + 3 * MiB)
   })
 
   it('has the fields that VirtualBox checks beyond what qemu does', async () => {
-    const header = metadataOf(await layoutOf(vdi, TiB, farEnd), 0, PAGE)
+    const header = metadataOf(await layoutOf(vdi, TiB, farEnd), 0, HEADER)
     const [image, modification] = [header.toString('hex', 392, 408), header.toString('hex', 408, 424)]
 
     expect(header.readUInt32LE(72)).toBe(400)
@@ -47,7 +52,7 @@ describe('vdi layout', () => {
 
   it('is the same for the same map, and has other UUIDs for another', async () => {
     const [one, same, other] = await Promise.all([farEnd, [...farEnd], []].map((runs) => layoutOf(vdi, TiB, runs)))
-    const header = (layout: typeof one) => layout && metadataOf(layout, 0, PAGE).toString('hex')
+    const header = (layout: typeof one) => layout && metadataOf(layout, 0, HEADER).toString('hex')
     expect(header(one)).toBe(header(same))
     expect(header(one)?.slice(784, 816)).not.toBe(header(other)?.slice(784, 816))
   })
