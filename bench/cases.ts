@@ -67,6 +67,7 @@ const from = (image: ImageName, { label, ...rest }: Output, more: More): BenchCa
 
 const laidOut = { bytes: 1, rssMiB: 128 }
 const packed = { bytes: 1.03, rssMiB: 256 }
+export const isLaidOut = ({ targets }: BenchCase): boolean => targets.rssMiB === laidOut.rssMiB
 /** Above 2 GB of data. */
 const large = { tunings: ['tuned'], targets: { wall: { tuned: 0.45 }, ...laidOut } } as const
 /** Below 1 GB, cached, in a running worker. */

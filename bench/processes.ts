@@ -5,11 +5,20 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 /** Kernel ticks of utime and stime: USER_HZ, 100 on every Linux that Node runs on (proc(5)). */
 const TICK_MS = 10
 
-export type ChildOptions = { readonly env?: Record<string, string>; readonly stdout?: 'pipe' | 'ignore' }
+export type ChildOptions = {
+  readonly cwd?: string
+  readonly env?: Record<string, string>
+  readonly stdout?: 'pipe' | 'ignore'
+}
 
 /** Starts a process that ends with this one, however this one ends. What it says of errors goes to our stderr. */
-export function startChild(command: string, args: readonly string[], { env = {}, stdout = 'pipe' }: ChildOptions = {}) {
+export function startChild(
+  command: string,
+  args: readonly string[],
+  { cwd, env = {}, stdout = 'pipe' }: ChildOptions = {}
+) {
   return spawn('setpriv', ['--pdeathsig=KILL', command, ...args], {
+    cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', stdout, 'inherit'],
     // Ctrl-C reaches the bench, which ends its processes in its own order.

@@ -1,13 +1,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import packageJson from '../package.json' with { type: 'json' }
 import { startEmbeddedPostgres } from '../src/embedded/postgres.ts'
 import { Client, type Json } from '../test/support/service.ts'
 import { startChild, stopChild } from './processes.ts'
 
-const START = join(import.meta.dirname, '../src/start')
+const ROOT = join(import.meta.dirname, '..')
 
 type Line = { readonly msg: string; readonly taskId?: string; readonly [key: string]: unknown }
 
@@ -18,8 +19,17 @@ class Logged {
   readonly #waiting = new Set<() => void>()
   #ended = false
 
-  constructor(name: 'http' | 'worker' | 'migrate', env: Record<string, string>, flags: readonly string[] = []) {
-    this.child = startChild(process.execPath, [...flags, join(START, `${name}.ts`)], { env })
+  /** @param script of package.json: with the flags and the environment that operators start it with */
+  constructor(
+    script: 'start:http' | 'start:worker' | 'migrate',
+    env: Record<string, string>,
+    flags: readonly string[] = []
+  ) {
+    const path = `${dirname(process.execPath)}:${process.env.PATH}`
+    this.child = startChild('sh', ['-c', packageJson.scripts[script]], {
+      cwd: ROOT,
+      env: { ...env, PATH: path, NODE_OPTIONS: flags.join(' ') }
+    })
     const wake = () => {
       for (const look of this.#waiting) look()
     }
@@ -90,7 +100,7 @@ export async function startService(dataDir: string): Promise<Service> {
   }
   const migration = new Logged('migrate', env)
   await once(migration.child, 'exit')
-  const api = new Logged('http', env)
+  const api = new Logged('start:http', env)
   const url = String((await api.line(({ msg }) => msg === 'listening')).url)
   const client = new Client(url)
 
@@ -100,7 +110,7 @@ export async function startService(dataDir: string): Promise<Service> {
     dataDir,
     tempDir,
     async startWorker({ concurrency = 8, flags = [] } = {}) {
-      const worker = new Logged('worker', { ...env, WORKER_CONCURRENCY: String(concurrency) }, flags)
+      const worker = new Logged('start:worker', { ...env, WORKER_CONCURRENCY: String(concurrency) }, flags)
       await worker.line(({ msg }) => msg === 'working')
       return {
         pid: worker.child.pid ?? 0,

@@ -1,10 +1,10 @@
 /*
  * An HTTP server that takes everything and keeps nothing. Prints its port.
  *
- *   sink drop|copy [bytes per second]      without a rate it takes what comes
+ *   sink copy|drop [bytes per second]      without a rate it takes what comes
  *
- * `drop`: bodies end inside the kernel (MSG_TRUNC, tcp(7)), so neither side of a comparison pays for the other end of the line.
- * `copy`: they are read as a server on the same machine reads them, at its cost.
+ * `copy`: bodies are read as a server on the same machine reads them, at its cost, into a buffer of usual size.
+ * `drop`: they end inside the kernel (MSG_TRUNC, tcp(7)), so neither side of a comparison pays for the other end of the line.
  *
  * PUT, DELETE: 200. GET: body bytes of all PUTs so far. And the calls of an S3 multipart upload: the ETags are no MD5, so
  * nobody compares them; HEAD answers 403, which S3 gives to those who may write and not read.
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 64 * 1024, TAKE_BYTES = 1024 * 1024, SLOW_TAKE_BYTES = 64 * 1024 };
+enum { HEAD_BYTES = 64 * 1024, TAKE_BYTES = 64 * 1024 };
 
 static double rate; /* bytes per second, 0: no limit */
 static int take_flags; /* MSG_TRUNC or 0 */
@@ -61,6 +61,8 @@ static int answer(int socket, const char *head) {
   const char *query = strchr(head, '?');
   if (query > line_end) query = NULL;
   if (!strncmp(head, "HEAD", 4)) return reply(socket, "403 Forbidden", "", "");
+  if (!strncmp(head, "GET", 3) && query && strstr(query, "uploads"))
+    return reply(socket, "200 OK", xml, "<?xml version=\"1.0\"?><ListMultipartUploadsResult><Bucket>bench</Bucket></ListMultipartUploadsResult>");
   if (!strncmp(head, "GET", 3)) {
     char total[32];
     snprintf(total, sizeof total, "%llu", (unsigned long long)__atomic_load_n(&received, __ATOMIC_RELAXED));
@@ -96,8 +98,7 @@ static void *serve(void *argument) {
     if (strcasestr(head, "\r\nexpect: 100-continue") && left == length)
       send(socket, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
     while (left > 0) {
-      size_t most = rate > 0 ? SLOW_TAKE_BYTES : TAKE_BYTES;
-      ssize_t got = recv(socket, taken, left < most ? left : most, take_flags);
+      ssize_t got = recv(socket, taken, left < TAKE_BYTES ? left : TAKE_BYTES, take_flags);
       if (got <= 0) goto out;
       left -= got;
       pace(got);
@@ -113,7 +114,7 @@ out:
 
 int main(int count, char **arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (count < 2) return fputs("usage: sink drop|copy [bytes per second]\n", stderr), 2;
+  if (count < 2) return fputs("usage: sink copy|drop [bytes per second]\n", stderr), 2;
   take_flags = strcmp(arguments[1], "copy") ? MSG_TRUNC : 0;
   rate = count > 2 ? atof(arguments[2]) : 0;
   int listener = socket(AF_INET, SOCK_STREAM, 0);

@@ -31,7 +31,7 @@ export type Sink = {
   stop(): Promise<void>
 }
 
-/** `drop` costs this machine next to nothing, `copy` what a server on it would; see sink.c. */
+/** `copy` costs this machine what a server on it would, `drop` next to nothing; see sink.c. */
 export type SinkKind = 'drop' | 'copy'
 
 /** @param bytesPerSecond limit of the line to it; no limit when left out */
