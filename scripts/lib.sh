@@ -49,6 +49,22 @@ ensure_tools() {
   has mke2fs || die "mke2fs is missing: install it (Debian, Ubuntu: sudo apt-get install e2fsprogs), then run this again."
 }
 
+# The real servers that the tests export to: Swift, Keystone, Ceph's RGW, nginx, OpenSSH and the like. They are welcome but not
+# needed: the tests say how many they skipped for want of which. None of them is started by its installation.
+ensure_peers() {
+  local missing=() packages line
+  mapfile -t missing < <(PATH=$root/node_modules/.bin:$PATH node "$root/test/peers/missing-packages.ts" || true)
+  mapfile -t packages < <(printf '%s\n' "${missing[@]}" | tr ' ' '\n' | sort -u | sed '/^$/d')
+  ((${#packages[@]} > 0)) || return 0
+  apt_install "${packages[@]}" && return 0
+  # Perhaps only one of them is not to be had.
+  ((${#missing[@]} > 1)) && has apt-get || return 0
+  for line in "${missing[@]}"; do
+    # shellcheck disable=SC2086 # a line is a list
+    [[ -z $line ]] || apt_install $line || true
+  done
+}
+
 # Installs packages quietly, without starting their services. Fails where that is not possible.
 apt_install() {
   local as_root=()

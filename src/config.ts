@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { Ajv } from 'ajv'
@@ -5,6 +6,7 @@ import { envSchema } from 'env-schema'
 import ipaddr from 'ipaddr.js'
 import Type, { type Static } from 'typebox'
 import { GiB, TiB } from './domain/bytes.ts'
+import { Secret } from './domain/secret.ts'
 
 /** Every setting, read from the environment by this name. The table in README.md is compared with this one by a test. */
 export const settingsSchema = Type.Object({
@@ -18,7 +20,11 @@ export const settingsSchema = Type.Object({
   PUBLIC_URL: Type.Optional(
     Type.String({ description: 'URL that clients reach the API by, for links; default: where it listens' })
   ),
-  DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'embedded PostgreSQL, library images, keys' }),
+  DATA_DIR: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'embedded PostgreSQL, library images, files for download, keys'
+  }),
   DATABASE_URL: Type.Optional(Type.String({ minLength: 1, description: 'PostgreSQL 14 or newer; absent: embedded' })),
   REDIS_URL: Type.Optional(
     Type.String({ minLength: 1, description: 'Redis or Valkey for the queue; absent: the queue lives in PostgreSQL' })
@@ -37,6 +43,12 @@ export const settingsSchema = Type.Object({
     default: '',
     description: '`scheme://host:port`, comma list: destinations that are allowed wherever they are'
   }),
+  FILE_ROOT: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'folder that turns `file://` on: `file:///a` of a project is `a` in its own folder there'
+    })
+  ),
   DESTINATION_CA_FILE: Type.Optional(
     Type.String({
       minLength: 1,
@@ -52,6 +64,12 @@ export const settingsSchema = Type.Object({
     Type.String({
       minLength: 1,
       description: 'key-encryption keys for credentials; made in DATA_DIR when absent and IDENTITY is dev'
+    })
+  ),
+  KEK: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'instead of KEK_FILE: keys of 32 bytes as base64, comma list; the first seals, all of them open'
     })
   ),
   WORKER_CONCURRENCY: Type.Integer({
@@ -81,6 +99,31 @@ export const settingsSchema = Type.Object({
     minimum: 1,
     description: 'how long a task can be read after its end'
   }),
+  TEMP_URL_SECONDS: Type.Integer({
+    default: 86_400,
+    minimum: 60,
+    description: 'how long a temporary URL is good, from the success of its task, if the task does not say'
+  }),
+  TEMP_URL_MAX_SECONDS: Type.Integer({
+    default: 604_800,
+    minimum: 60,
+    description: 'how long it may be asked to be good'
+  }),
+  TEMP_URL_DOWNLOADS: Type.Integer({
+    default: 32,
+    minimum: 1,
+    maximum: 10_000,
+    description: 'downloads at once in one API process; each takes about 2 MiB'
+  }),
+  TEMP_URL_LOCKS_IMAGE: Type.Boolean({
+    default: true,
+    description:
+      'an image cannot be deleted while a temporary URL lives whose file is made from it; `false`: the URL ends with the image'
+  }),
+  TRUSTED_PROXIES: Type.String({
+    default: '',
+    description: 'CIDRs, comma list: proxies whose X-Forwarded-For tells the address of a client'
+  }),
   LEASE_SECONDS: Type.Integer({
     default: 30,
     minimum: 1,
@@ -95,7 +138,9 @@ export const settingsSchema = Type.Object({
 
 type Settings = Static<typeof settingsSchema>
 
-export type Config = Omit<Settings, 'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS'> & {
+export type Config = Omit<Settings, 'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS' | 'TRUSTED_PROXIES' | 'KEK'> & {
+  readonly TRUSTED_PROXIES: readonly string[]
+  readonly KEK?: Secret<readonly Buffer[]>
   readonly ALLOWED_NETWORKS: readonly string[]
   readonly ALLOWED_ENDPOINTS: readonly string[]
 }
@@ -113,8 +158,7 @@ export class ConfigInvalid extends Error {
 const NOT_YET: Readonly<Record<string, (value: string) => string | undefined>> = {
   IDENTITY: (value) =>
     value === 'keystone' ? 'IDENTITY=keystone is not in this version; use dev or trusted-headers' : undefined,
-  IMAGE_SOURCE: (value) => (value === 'glance' ? 'IMAGE_SOURCE=glance is not in this version; use library' : undefined),
-  FILE_ROOT: () => 'FILE_ROOT is not in this version: file:// destinations cannot be turned on'
+  IMAGE_SOURCE: (value) => (value === 'glance' ? 'IMAGE_SOURCE=glance is not in this version; use library' : undefined)
 }
 
 /**
@@ -135,9 +179,13 @@ export function readConfig(env: NodeJS.ProcessEnv, { split }: { readonly split: 
   const settings = parse(given, mistakes) ?? parse(given, [])
   if (settings) mistakes.push(...contradictions(settings, split))
   if (!settings || mistakes.length > 0) throw new ConfigInvalid(mistakes)
+  const { KEK, ...shown } = settings
   return {
-    ...settings,
+    ...shown,
+    ...(KEK && { KEK: new Secret(keys(KEK)) }),
     DATA_DIR: resolve(settings.DATA_DIR),
+    ...(settings.FILE_ROOT && { FILE_ROOT: resolve(settings.FILE_ROOT) }),
+    TRUSTED_PROXIES: list(settings.TRUSTED_PROXIES),
     ALLOWED_NETWORKS: list(settings.ALLOWED_NETWORKS),
     ALLOWED_ENDPOINTS: list(settings.ALLOWED_ENDPOINTS)
   }
@@ -180,14 +228,20 @@ const list = (text: string): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '')
 
+const KEY_BYTES = 32
+const keys = (text: string): Buffer[] => list(text).map((key) => Buffer.from(key, 'base64'))
+
 function contradictions(settings: Settings, split: boolean): string[] {
   const mistakes: string[] = []
   if (settings.IDENTITY === 'dev' && !isLoopback(settings.HOST))
     mistakes.push(
       `IDENTITY=dev lets anybody be anybody, so HOST must be a loopback address, not ${settings.HOST}; set IDENTITY to trusted-headers`
     )
-  if (settings.IDENTITY !== 'dev' && !settings.KEK_FILE)
-    mistakes.push('KEK_FILE is needed: the file with the key-encryption keys for credentials')
+  if (settings.IDENTITY !== 'dev' && !settings.KEK_FILE && !settings.KEK)
+    mistakes.push('KEK_FILE is needed: the file with the key-encryption keys for credentials; or KEK, with the keys')
+  if (settings.KEK && settings.KEK_FILE) mistakes.push('KEK and KEK_FILE exclude each other: keep one of them')
+  if (settings.KEK !== undefined && !areKeys(keys(settings.KEK)))
+    mistakes.push(`KEK must be keys of ${KEY_BYTES} bytes as base64, with commas between them`)
   if (split && !settings.DATABASE_URL)
     mistakes.push('DATABASE_URL is needed: the embedded PostgreSQL works for `npm start` only')
   if (settings.DATABASE_URL && !/^postgres(ql)?:\/\//.test(settings.DATABASE_URL))
@@ -196,14 +250,32 @@ function contradictions(settings: Settings, split: boolean): string[] {
     mistakes.push('REDIS_URL must start with redis:// or rediss://')
   if (settings.PUBLIC_URL && !isOrigin(settings.PUBLIC_URL))
     mistakes.push('PUBLIC_URL must be an http:// or https:// URL without a query')
-  for (const network of list(settings.ALLOWED_NETWORKS))
-    if (!ipaddr.isValidCIDR(network)) mistakes.push(`ALLOWED_NETWORKS: ${network} is not a network such as 10.0.0.0/8`)
+  for (const name of ['ALLOWED_NETWORKS', 'TRUSTED_PROXIES'] as const)
+    for (const network of list(settings[name]))
+      if (!ipaddr.isValidCIDR(network)) mistakes.push(`${name}: ${network} is not a network such as 10.0.0.0/8`)
+  if (settings.TEMP_URL_SECONDS > settings.TEMP_URL_MAX_SECONDS)
+    mistakes.push('TEMP_URL_SECONDS may be at most TEMP_URL_MAX_SECONDS')
   for (const endpoint of list(settings.ALLOWED_ENDPOINTS))
     if (!/^[a-z][a-z0-9+]*:\/\/(\[[0-9a-f:.]+\]|[^\s:/?#@[\]]+):\d{1,5}$/i.test(endpoint))
       mistakes.push(`ALLOWED_ENDPOINTS: ${endpoint} is not of the form scheme://host:port`)
+  if (settings.FILE_ROOT) mistakes.push(...fileRootMistakes(settings.FILE_ROOT, settings.DATA_DIR))
   if (settings.MAX_VIRTUAL_BYTES > 1024 * 1024 * GiB) mistakes.push('MAX_VIRTUAL_BYTES may be at most 1 PiB')
   return mistakes
 }
+
+const areKeys = (given: readonly Buffer[]): boolean =>
+  given.length > 0 && given.every((key) => key.length === KEY_BYTES)
+
+function fileRootMistakes(root: string, dataDir: string): string[] {
+  if (process.platform !== 'linux') return ['FILE_ROOT: file:// destinations need Linux']
+  if (!statSync(root, { throwIfNoEntry: false })?.isDirectory())
+    return [`FILE_ROOT: ${resolve(root)} is not a folder: make it, and let the service write there`]
+  // The folders of projects are made in the root, by names that others chose.
+  if (holds(root, dataDir) || holds(dataDir, root)) return ['FILE_ROOT and DATA_DIR may not lie in each other']
+  return []
+}
+
+const holds = (outer: string, inner: string): boolean => `${resolve(inner)}/`.startsWith(`${resolve(outer)}/`)
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || (isIP(host) !== 0 && ipaddr.process(host).range() === 'loopback')

@@ -6,8 +6,9 @@ import type { Logger } from 'pino'
 import { type Config, ConfigInvalid } from '../config.ts'
 import { DEFAULT_LIMITS } from '../destinations/connection.ts'
 import { createDestinations, type Destinations } from '../destinations/registry.ts'
+import { Staging } from '../destinations/tempurl/staging.ts'
 import { MiB } from '../domain/bytes.ts'
-import type { TaskStore, Vault } from '../export/ports.ts'
+import type { TaskStore } from '../export/ports.ts'
 import { createHashers } from '../hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
 import { Buffers } from '../pipeline/buffers.ts'
@@ -16,23 +17,29 @@ import type { Engine } from '../pipeline/engine.ts'
 import { imageStore } from '../postgres/image-store.ts'
 import { createPool } from '../postgres/pool.ts'
 import { createTaskStore } from '../postgres/task-store.ts'
+import { tempUrlStore } from '../postgres/temp-url-store.ts'
 import type { QueueBackend } from '../queue/backend.ts'
 import { createExportQueue } from '../queue/export-queue.ts'
-import { readKeys, readOrMakeKeys } from '../vault/keys.ts'
-import { createVault } from '../vault/vault.ts'
+import type { TempUrlStore } from '../temp-urls/ports.ts'
+import { readKeys, readOrMakeKeys } from '../vault/key-file.ts'
+import { type Keys, namedKeys } from '../vault/keys.ts'
 
 /** A part of the service that runs until it is closed. */
 export type Running = { close(): Promise<void> }
 
-/** What both processes stand on: the rows, the images' files, the destinations, the vault and the doorbell. */
+/** What both processes stand on: the rows, the images' files, the destinations, the keys and the doorbell. */
 export type Foundation = Running & {
   readonly config: Config
   readonly log: Logger
   readonly pool: pg.Pool
   readonly tasks: TaskStore
   readonly files: LibraryFiles
+  readonly tempUrls: TempUrlStore
+  /** Files that wait for their download. */
+  readonly staging: Staging
   readonly destinations: Destinations
-  readonly vault: Vault
+  /** Of credentials. The API makes a sealer of them, the worker an opener. */
+  readonly keys: Keys
   readonly queue: ReturnType<typeof createExportQueue>
   readonly engine: Engine
   readonly backend: QueueBackend
@@ -53,19 +60,22 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
   const cores = availableParallelism()
   const engine = { compressors: createCompressors(cores), hashers: createHashers(cores), buffers: new Buffers() }
+  // The embedded PostgreSQL ends when it cannot write: images and files leave it room on the disk they share.
+  const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
+  const staging = { dir: join(config.DATA_DIR, 'exports'), reserveBytes }
   const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
   const destinations = createDestinations({
     allowedNetworks: config.ALLOWED_NETWORKS,
     allowedEndpoints: config.ALLOWED_ENDPOINTS,
     hashers: engine.hashers,
+    staging,
     limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
-    ...(extraCa && { extraCa })
+    ...(extraCa && { extraCa }),
+    ...(config.FILE_ROOT && { fileRoot: config.FILE_ROOT })
   })
-  // The embedded PostgreSQL ends when it cannot write: uploads leave it room on the disk they share.
-  const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
   const backend = queueBackend(config, databaseUrl)
   const queue = createExportQueue(backend, log)
-  const keys = config.KEK_FILE ? readKeys(config.KEK_FILE) : readOrMakeKeys(join(config.DATA_DIR, 'kek.json'))
+  const keys = await keysOf(config)
   return {
     config,
     log,
@@ -74,6 +84,7 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       maxAttempts: config.TASK_ATTEMPTS,
       deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
       keepMs: config.TASK_KEEP_SECONDS * 1000,
+      tempUrlMs: config.TEMP_URL_SECONDS * 1000,
       leaseMs: config.LEASE_SECONDS * 1000
     }),
     files: libraryFiles({
@@ -82,8 +93,10 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       reserveBytes,
       uploadOf: (id) => imageStore(pool).uploadOf(id)
     }),
+    tempUrls: tempUrlStore(pool),
+    staging: new Staging(staging),
     destinations,
-    vault: createVault(await keys),
+    keys,
     backend,
     queue,
     engine,
@@ -94,6 +107,11 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
       await pool.end()
     }
   }
+}
+
+async function keysOf({ KEK, KEK_FILE, DATA_DIR }: Config): Promise<Keys> {
+  if (KEK) return namedKeys(KEK.unwrap())
+  return KEK_FILE ? readKeys(KEK_FILE) : readOrMakeKeys(join(DATA_DIR, 'kek.json'))
 }
 
 async function readAuthorities(path: string): Promise<string> {

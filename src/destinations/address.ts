@@ -6,13 +6,13 @@ import { type Host, readHost } from './host.ts'
 export type AddressSettings = {
   /** CIDRs that destinations may be in, besides globally routable addresses. Any port, plain http too. */
   readonly allowedNetworks: readonly string[]
-  /** `scheme://host:port` (http or https) that may be reached whatever address the host has. */
+  /** `scheme://host:port` (http, https or sftp) that may be reached whatever address the host has. */
   readonly allowedEndpoints: readonly string[]
 }
 
 /** One end of a connection to be made. */
 export type Peer = {
-  readonly secure: boolean
+  readonly scheme: 'http' | 'https' | 'sftp'
   /** As in `URL.hostname`: an IPv6 address has its brackets. */
   readonly hostname: string
   readonly port: number
@@ -24,11 +24,11 @@ export type Peer = {
  * Decides which destinations may be reached. The network's own egress rules are the first line, this is the second.
  *
  * Allowed are: endpoints the operator listed; addresses in networks the operator listed; and globally routable unicast
- * addresses at port 80 or 443, under a public name, with https when credentials are sent.
+ * addresses under a public name: at port 80 or 443, with https when credentials are sent; for SFTP at port 22.
  */
 export interface AddressPolicy {
   /**
-   * Judges an http(s) URL by what can be known without asking the DNS.
+   * Judges a URL by what can be known without asking the DNS.
    * @throws DestinationInvalid DEST_ADDRESS_FORBIDDEN at `pointer`
    */
   checkHost(url: URL, options: { readonly credentials: boolean; readonly pointer: string }): void
@@ -69,29 +69,35 @@ export function createAddressPolicy(settings: AddressSettings): AddressPolicy {
 }
 
 export const peerOf = (url: URL, credentials: boolean): Peer => {
-  const secure = url.protocol === 'https:'
-  return { secure, hostname: url.hostname, port: Number(url.port) || (secure ? 443 : 80), credentials }
+  const scheme = url.protocol === 'https:' ? 'https' : url.protocol === 'sftp:' ? 'sftp' : 'http'
+  return { scheme, hostname: url.hostname, port: Number(url.port) || DEFAULT_PORTS[scheme], credentials }
 }
 
-const endpointKey = (peer: Peer): string => `${peer.secure ? 'https' : 'http'}://${peer.hostname}:${peer.port}`
+const DEFAULT_PORTS = { http: 80, https: 443, sftp: 22 } as const
+
+/** `new URL` makes the host lower case for http and https only. */
+const endpointKey = (peer: Peer): string => `${peer.scheme}://${peer.hostname.toLowerCase()}:${peer.port}`
 
 function explain(url: URL, peer: Peer, host: Host): string {
   const remedy = 'or ask the operator to allow this endpoint'
   const publicHost =
     host.kind === 'name' ? !isLocalName(host.name) : host.kind === 'address' && isGlobalText(host.address)
   if (!publicHost) return `${url.host} is not a public address: name a public endpoint, ${remedy}.`
-  if (!usesWebPort(peer)) return `Port ${peer.port} of ${url.hostname} may not be used: use 80 or 443, ${remedy}.`
+  if (!usesItsPort(peer)) {
+    const ports = peer.scheme === 'sftp' ? '22' : '80 or 443'
+    return `Port ${peer.port} of ${url.hostname} may not be used: use ${ports}, ${remedy}.`
+  }
   return `Credentials are not sent to ${url.host} over plain http: use https, ${remedy}.`
 }
 
-const usesWebPort = (peer: Peer): boolean => peer.port === 80 || peer.port === 443
+const usesItsPort = ({ scheme, port }: Peer): boolean => (scheme === 'sftp' ? port === 22 : port === 80 || port === 443)
 const isGlobalText = (address: string): boolean => isGlobal(ipaddr.process(address))
 
 /** What holds for a peer outside the operator's lists, its address aside. */
 function isPublic(peer: Peer): boolean {
   const host = readHost(peer.hostname)
   if (host.kind === 'invalid' || (host.kind === 'name' && isLocalName(host.name))) return false
-  return usesWebPort(peer) && (peer.secure || !peer.credentials)
+  return usesItsPort(peer) && (peer.scheme !== 'http' || !peer.credentials)
 }
 
 /** Names that mean this machine or the network it is in (RFC 6761, RFC 6762, RFC 8375; metadata services use `internal`). */
@@ -119,7 +125,8 @@ function readNetwork(text: string): Network {
 
 function readEndpoint(text: string): string {
   const url = URL.parse(text)
-  if (url === null || !/^https?:$/.test(url.protocol) || `${url.pathname}${url.search}${url.username}` !== '/') {
+  // `new URL` gives http(s) the path `/` and sftp none.
+  if (url === null || !/^(?:https?:\/\/[^/?@]+\/|sftp:\/\/[^/?@]+\/?)$/.test(url.href)) {
     throw new Error(`ALLOWED_ENDPOINTS: ${text} is not an endpoint such as https://s3.example.org:443`)
   }
   return endpointKey(peerOf(url, false))

@@ -6,6 +6,9 @@ import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import type { AddressPolicy, Peer } from './address.ts'
 import { failure } from './failures.ts'
+import { type Handshake, shakeHands } from './handshake.ts'
+import { reportResetsLate } from './last-words.ts'
+import type { TlsOptions } from './tls.ts'
 
 /** How long a destination may be silent, in milliseconds. */
 export type Limits = {
@@ -24,6 +27,8 @@ export type ConnectionSettings = {
   readonly limits: Limits
   /** PEM of authorities the operator trusts besides the well-known ones. */
   readonly extraCa?: string
+  /** What one target wants besides. */
+  readonly tls?: TlsOptions
   /** Replaces the system's DNS look-up, called as Node calls it. */
   readonly lookup?: LookupFunction
 }
@@ -33,26 +38,49 @@ export interface Connections {
   readonly limits: Limits
   /** The agent for requests to `url`. Those with credentials have their own: the policy is stricter for them. */
   agentFor(url: URL, credentials: boolean): http.Agent
+  /**
+   * What one target uses: connections of its own where it has its own authorities, name or certificate, these where it has
+   * not. Dispose of it when the target is done; of these connections nothing is closed by that.
+   */
+  withTls(options: TlsOptions | undefined): Connections & Disposable
+  /**
+   * Connects to `url`, for https with TLS, and hangs up.
+   * @returns what the handshake agreed on; undefined for http
+   * @throws DestinationError; the reason of `signal`
+   */
+  handshake(url: URL, credentials: boolean, signal: AbortSignal): Promise<Handshake | undefined>
   /** Ends the connections; the ones in use break. */
   close(): void
 }
 
 export function createConnections(settings: ConnectionSettings): Connections {
+  const secure = secureOptions(settings)
   const agents = {
-    https: new GuardedHttpsAgent(settings, true),
+    https: new GuardedHttpsAgent(settings, secure),
     http: new GuardedHttpAgent(settings, false),
     httpWithCredentials: new GuardedHttpAgent(settings, true)
   }
-  return {
+  const connections: Connections = {
     limits: settings.limits,
-    agentFor(url, credentials) {
-      if (url.protocol === 'https:') return agents.https
-      return credentials ? agents.httpWithCredentials : agents.http
+    agentFor: (url, credentials) => agentOf(url, credentials),
+    withTls(options) {
+      if (options === undefined) return { ...connections, [Symbol.dispose]() {} }
+      const own = createConnections({ ...settings, tls: options })
+      return { ...own, [Symbol.dispose]: () => own.close() }
+    },
+    handshake: (url, credentials, signal) => {
+      const agent = agentOf(url, credentials)
+      return shakeHands((options, fail) => agent.createConnection({ ...options, ...secure }, fail), url, signal)
     },
     close() {
       for (const agent of Object.values(agents)) agent.destroy()
     }
   }
+  const agentOf = (url: URL, credentials: boolean) => {
+    if (url.protocol === 'https:') return agents.https
+    return credentials ? agents.httpWithCredentials : agents.http
+  }
+  return connections
 }
 
 const AGENT_OPTIONS = {
@@ -64,13 +92,17 @@ const AGENT_OPTIONS = {
 }
 
 type ConnectOptions = http.ClientRequestArgs & { lookup?: LookupFunction }
+type SecureOptions = Pick<
+  tls.ConnectionOptions,
+  'minVersion' | 'rejectUnauthorized' | 'ca' | 'servername' | 'cert' | 'key'
+>
 
 class GuardedHttpAgent extends http.Agent {
   readonly #guard: Guard
 
   constructor(settings: ConnectionSettings, credentials: boolean) {
     super(AGENT_OPTIONS)
-    this.#guard = new Guard(settings, { secure: false, credentials })
+    this.#guard = new Guard(settings, { scheme: 'http', credentials })
   }
 
   override createConnection(options: ConnectOptions, callback: (error: Error | null, socket: Duplex) => void) {
@@ -81,10 +113,9 @@ class GuardedHttpAgent extends http.Agent {
 class GuardedHttpsAgent extends https.Agent {
   readonly #guard: Guard
 
-  constructor(settings: ConnectionSettings, credentials: boolean) {
-    const ca = settings.extraCa === undefined ? {} : { ca: [...tls.getCACertificates('default'), settings.extraCa] }
-    super({ ...AGENT_OPTIONS, ...ca, minVersion: 'TLSv1.2', rejectUnauthorized: true })
-    this.#guard = new Guard(settings, { secure: true, credentials })
+  constructor(settings: ConnectionSettings, secure: SecureOptions) {
+    super({ ...AGENT_OPTIONS, ...secure })
+    this.#guard = new Guard(settings, { scheme: 'https', credentials: true })
   }
 
   override createConnection(options: ConnectOptions, callback: (error: Error | null, socket: Duplex) => void) {
@@ -92,15 +123,28 @@ class GuardedHttpsAgent extends https.Agent {
   }
 }
 
+/** Authorities of the operator and of the target come on top of the well-known ones. */
+function secureOptions({ extraCa, tls: own = {} }: ConnectionSettings): SecureOptions {
+  const more = [extraCa, own.ca].filter((pem) => pem !== undefined)
+  return {
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: true,
+    ...(more.length > 0 && { ca: [...tls.getCACertificates('default'), ...more] }),
+    ...(own.serverName !== undefined && { servername: own.serverName }),
+    ...(own.cert !== undefined && { cert: own.cert }),
+    ...(own.key !== undefined && { key: own.key })
+  }
+}
+
 /**
  * Asks the policy three times: for an address in the URL (Node does not call `lookup` for it), for every address of a DNS
  * answer, and for the address the socket is connected to.
  */
-class Guard {
+export class Guard {
   readonly #settings: ConnectionSettings
-  readonly #kind: Pick<Peer, 'secure' | 'credentials'>
+  readonly #kind: Pick<Peer, 'scheme' | 'credentials'>
 
-  constructor(settings: ConnectionSettings, kind: Pick<Peer, 'secure' | 'credentials'>) {
+  constructor(settings: ConnectionSettings, kind: Pick<Peer, 'scheme' | 'credentials'>) {
     this.#settings = settings
     this.#kind = kind
   }
@@ -121,8 +165,9 @@ class Guard {
       return undefined
     }
     const socket = create({ ...options, lookup: this.#lookup(peer, forbidden) }) as Socket
+    reportResetsLate(socket)
     const tooSlow = setTimeout(() => socket.destroy(failure('unreachable', name)), this.#settings.limits.connectMs)
-    socket.once(this.#kind.secure ? 'secureConnect' : 'connect', () => clearTimeout(tooSlow))
+    socket.once(this.#kind.scheme === 'https' ? 'secureConnect' : 'connect', () => clearTimeout(tooSlow))
     socket.once('close', () => clearTimeout(tooSlow))
     socket.prependOnceListener('connect', () => {
       if (!this.#settings.policy.allows(peer, socket.remoteAddress ?? '')) socket.destroy(forbidden())

@@ -1,19 +1,41 @@
 import type { TSchema } from 'typebox'
 import type { ByteSource } from '../domain/bytes.ts'
+import type { ObjectOptions } from '../domain/export-options.ts'
+import type { OwnerId, TaskId } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
 
 /** `export_to_credentials` after its schema was checked; `kind` tells which. */
 export type Credentials = { readonly kind: string } & Readonly<Record<string, unknown>>
 
-/** One object to be written: where it goes and what is known of it before its first byte. */
+/** Options of the object that a driver carries out; its name and what to do about an older one are settled before. */
+export type ObjectSettings = Omit<ObjectOptions, 'key_template' | 'if_exists'> & {
+  /** False: the write has to fail, at the latest when it is committed, if an object of this name has appeared meanwhile. */
+  readonly replace: boolean
+}
+
+/** Kept with the object where the destination can keep something, so that it can be told from another's later. */
+export type Marks = {
+  readonly taskId: TaskId
+  readonly owner: OwnerId
+  /** The specification's export id: one for each task. */
+  readonly exportId: string
+  /** Equal for two exports that write the same bytes: the same image, format, options and version. Hex. */
+  readonly contentId: string
+}
+
+/** One object: where it goes and what is known of it before its first byte. */
 export type UploadTarget = {
-  /** The whole URL of the object: `<export_to>/<export_id>`, checked by `check`. */
+  /** The whole URL of the object, checked by `check`; without a query. */
   readonly url: URL
   readonly credentials: Secret<Credentials> | undefined
+  readonly marks: Marks
+  readonly object: ObjectSettings
   /** Bytes of the object; where `exact` is false, the most it can have. */
   readonly length: number
   readonly exact: boolean
   readonly mediaType: string
+  /** The service can make any range of these bytes again from the image, so a place of its own need not keep them. */
+  readonly virtual: boolean
 }
 
 /** A range of the file: bytes [offset, offset + length), `number` counts from 1 in file order. */
@@ -21,6 +43,12 @@ export type Part = { readonly number: number; readonly offset: number; readonly 
 
 /** What must be known to remove an upload whose worker died. JSON, without secrets; kept with the task. */
 export type UploadState = Readonly<Record<string, string>>
+
+/** What was removed, each in plain words ("multipart upload", "37 segments"); empty when there was nothing. */
+export type Removed = readonly string[]
+
+/** The object as it now is. `location` is its URL without a query; `etag` as the destination gave it. */
+export type Committed = { readonly location: string; readonly etag?: string }
 
 /**
  * One write to one target. A driver never retries, logs, counts or hashes the whole: that is done around it.
@@ -30,8 +58,8 @@ export type UploadState = Readonly<Record<string, string>>
  * - `putPart` sends exactly `part.length` bytes and reads `body` no faster than the destination takes it. It rejects when
  *   the destination refuses, resets, falls silent for the idle limit, or acknowledges other bytes than were sent. After it
  *   has rejected or `signal` has fired it asks for no further chunk.
- * - Parts may come in any order and several at once, up to `parallel`.
- * - `commit` is called once, after every part, and returns the URL where the object now is, without a query.
+ * - Parts may come in any order and several at once, up to `parallel`; a part that failed may be sent again.
+ * - `commit` is called once, after every part.
  * - `abort` may be called at any time, more than once, also when nothing was sent; it removes what was sent and never
  *   throws for something that is gone already. After `commit` succeeded it does nothing.
  */
@@ -43,16 +71,37 @@ export interface Upload {
   /** Recorded by the caller before the first part; null when a dead worker leaves nothing behind. */
   readonly state: UploadState | null
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void>
-  commit(signal: AbortSignal): Promise<string>
-  abort(): Promise<void>
+  commit(signal: AbortSignal): Promise<Committed>
+  abort(): Promise<Removed>
+}
+
+/** What stands at a target's URL now. `unreadable`: these credentials may not look. The marks are absent where none are kept. */
+export type Found =
+  | { readonly status: 'absent' }
+  | { readonly status: 'unreadable' }
+  | {
+      readonly status: 'present'
+      /** Bytes; undefined where the destination does not say. */
+      readonly length: number | undefined
+      readonly exportId: string | undefined
+      readonly contentId: string | undefined
+    }
+
+/** What a check is about, in the order in which they are made. */
+export type CheckId = 'dest.tls' | 'dest.auth' | 'dest.container' | 'dest.limits' | 'dest.write_probe'
+
+/** One question to the destination beforehand. `run` throws DestinationError; what it made it has removed when it returns. */
+export type DestinationCheck = {
+  readonly id: CheckId
+  /** @returns facts for the user, such as the planned parts; without secrets */
+  run(signal: AbortSignal): Promise<Readonly<Record<string, string | number>> | undefined>
 }
 
 /**
  * A kind of place that images go to.
  *
  * `check` is pure and quick: it refuses at request time what can never work (DestinationInvalid: a URL without a bucket,
- * credentials of a wrong kind). `open` may talk to the destination; it throws DestinationError for what it answers.
- * `discard` removes what an upload with this state left behind; a state that is gone already is no error.
+ * credentials of a wrong kind). All others may talk to the destination and throw DestinationError for what it answers.
  * Adding a destination: one folder here, one line in registry.ts, one call of the destination contract suite.
  */
 export interface Destination {
@@ -60,11 +109,26 @@ export interface Destination {
   readonly schemes: readonly string[]
   /** JSON Schemas of the credentials it takes, one a `kind`. */
   readonly credentialSchemas: readonly TSchema[]
-  /** Takes parts in any order, and an object whose length is known only with its last part. Otherwise: one body, exact. */
-  readonly anyOrder: boolean
+  /** What it can do of the options of the object; another option is refused at request time. */
+  readonly objectOptions: readonly (keyof Omit<ObjectSettings, 'replace'>)[]
+  /**
+   * Whether an upload with these credentials takes parts in any order, and an object whose length is known only with its
+   * last part. Otherwise: one body, exact.
+   */
+  anyOrder(credentials: Credentials | undefined): boolean
   /** True when a request without credentials makes sense. */
   readonly anonymous: boolean
   check(url: URL, credentials: Credentials | undefined): void
+  /** True when the credentials are good for one object only: then `export_to` is its whole URL and nothing is appended. */
+  namesObject(credentials: Credentials | undefined): boolean
+  /** The questions that can be asked beforehand, in order; each may rely on those before it. */
+  checks(target: UploadTarget): readonly DestinationCheck[]
+  find(target: UploadTarget, signal: AbortSignal): Promise<Found>
+  /** The bytes [from, to) of the object that stands at the target's URL. */
+  read(target: UploadTarget, range: { readonly from: number; readonly to: number }, signal: AbortSignal): ByteSource
+  /** Removes the object at the target's URL with all that belongs to it; one that is gone is no error. */
+  remove(target: UploadTarget, signal: AbortSignal): Promise<void>
   open(target: UploadTarget, signal: AbortSignal): Promise<Upload>
-  discard(target: UploadTarget, state: UploadState, signal: AbortSignal): Promise<void>
+  /** Removes what an upload with this state left behind; a state that is gone already is no error. */
+  discard(target: UploadTarget, state: UploadState, signal: AbortSignal): Promise<Removed>
 }

@@ -1,219 +1,5 @@
-import { DestinationError, type DestinationFailure } from '../domain/destination-errors.ts'
-import type { Actor } from '../domain/task.ts'
-
-type Row = {
-  readonly code: DestinationFailure
-  readonly permanent: boolean
-  readonly actor: Actor
-  /** What follows the name of the host: what happened, whose turn it is, what to do. */
-  readonly says: string
-}
-
-const row = (code: DestinationFailure, lasts: 'permanent' | 'passing', actor: Actor, says: string): Row => ({
-  code,
-  permanent: lasts === 'permanent',
-  actor,
-  says
-})
-
-/**
- * Everything that can go wrong at a destination. Refused, closed and filtered ports read the same on purpose: the service
- * shall not be a port scanner.
- */
-const ROWS = {
-  addressForbidden: row(
-    'DEST_ADDRESS_FORBIDDEN',
-    'permanent',
-    'user',
-    'has an address that this service may not reach: name a public endpoint, or ask the operator to allow it.'
-  ),
-  nameUnknown: row('DEST_DNS_FAILED', 'passing', 'user', 'is not known to the DNS: check the name in export_to.'),
-  dnsSilent: row(
-    'DEST_DNS_FAILED',
-    'passing',
-    'operator',
-    'could not be looked up because the DNS did not answer: try again later, or tell the operator.'
-  ),
-  unreachable: row(
-    'DEST_UNREACHABLE',
-    'passing',
-    'destination',
-    'could not be reached: check that it is up and accepts connections from this service.'
-  ),
-  brokenOff: row(
-    'DEST_UNREACHABLE',
-    'passing',
-    'destination',
-    'broke the connection off before it had answered: check its log.'
-  ),
-  stalled: row(
-    'DEST_UNREACHABLE',
-    'passing',
-    'destination',
-    'stopped taking bytes: check that it is not overloaded or out of space.'
-  ),
-  noAnswer: row(
-    'DEST_UNREACHABLE',
-    'passing',
-    'destination',
-    'took everything and did not answer in time: check its log.'
-  ),
-  requestTimedOut: row(
-    'DEST_UNREACHABLE',
-    'passing',
-    'destination',
-    'gave up waiting for bytes: check the network between it and this service.'
-  ),
-  notHttp: row(
-    'DEST_REJECTED',
-    'passing',
-    'destination',
-    'sent an answer that is not valid HTTP: check what listens there.'
-  ),
-  certificateExpired: row(
-    'DEST_TLS_UNTRUSTED',
-    'permanent',
-    'destination',
-    'has a certificate that is expired or not valid yet: its owner has to renew it.'
-  ),
-  certificateOfOther: row(
-    'DEST_TLS_UNTRUSTED',
-    'permanent',
-    'destination',
-    'has a certificate for another name: use the name in the certificate, or have it reissued.'
-  ),
-  certificateUntrusted: row(
-    'DEST_TLS_UNTRUSTED',
-    'permanent',
-    'destination',
-    'has a certificate that this service does not trust: use a public authority, or ask the operator to add yours.'
-  ),
-  tlsFailed: row(
-    'DEST_TLS_UNTRUSTED',
-    'permanent',
-    'destination',
-    'does not speak TLS 1.2 or later at this port: check the scheme and the port of the URL.'
-  ),
-  redirected: row(
-    'DEST_REJECTED',
-    'permanent',
-    'user',
-    'answered with a redirect, and redirects are not followed: give the final URL.'
-  ),
-  badRequest: row(
-    'DEST_REJECTED',
-    'permanent',
-    'user',
-    'refused the request: check export_to and the settings in export_to_credentials.'
-  ),
-  unauthorized: row('DEST_AUTH_FAILED', 'permanent', 'user', 'does not accept the credentials: send valid ones.'),
-  forbidden: row(
-    'DEST_FORBIDDEN',
-    'permanent',
-    'user',
-    'does not let these credentials write there: grant the right to write, or use others.'
-  ),
-  notFound: row(
-    'DEST_CONTAINER_NOT_FOUND',
-    'permanent',
-    'user',
-    'has no such container or folder: create it, or correct export_to.'
-  ),
-  methodNotAllowed: row(
-    'DEST_REJECTED',
-    'permanent',
-    'user',
-    'does not offer what an export needs: choose another destination.'
-  ),
-  objectExists: row(
-    'DEST_OBJECT_EXISTS',
-    'permanent',
-    'user',
-    'holds an object of this name already: choose another path.'
-  ),
-  conflict: row(
-    'DEST_REJECTED',
-    'permanent',
-    'user',
-    'reports a conflict: check that the folder in export_to exists and is not locked.'
-  ),
-  tooLarge: row(
-    'DEST_LIMIT_EXCEEDED',
-    'permanent',
-    'user',
-    'does not take an object of this size: raise its limit, or choose another destination.'
-  ),
-  quotaExceeded: row(
-    'DEST_QUOTA_EXCEEDED',
-    'permanent',
-    'user',
-    'has no room left for this export: free space or raise the quota.'
-  ),
-  throttled: row('DEST_THROTTLED', 'passing', 'destination', 'asks to slow down: the export is tried again later.'),
-  serverError: row(
-    'DEST_REJECTED',
-    'passing',
-    'destination',
-    'failed with an error of its own: check its log if it stays.'
-  ),
-  clockSkewed: row(
-    'DEST_AUTH_FAILED',
-    'passing',
-    'operator',
-    'has another time than this service: one of the two clocks has to be set.'
-  ),
-  wrongRegion: row(
-    'DEST_REJECTED',
-    'permanent',
-    'user',
-    'keeps this bucket in another region: set region and endpoint in export_to_credentials.'
-  ),
-  earlySuccess: row(
-    'DEST_INTEGRITY_MISMATCH',
-    'passing',
-    'destination',
-    'reported success before it had all bytes: check what answers there.'
-  ),
-  bytesDiffer: row(
-    'DEST_INTEGRITY_MISMATCH',
-    'passing',
-    'destination',
-    'acknowledged other bytes than were sent: check its storage and the network.'
-  ),
-  noReceipt: row(
-    'DEST_INTEGRITY_MISMATCH',
-    'passing',
-    'destination',
-    'did not say what it received (no ETag): check that it is an S3 server.'
-  ),
-  lengthDiffers: row(
-    'DEST_INTEGRITY_MISMATCH',
-    'passing',
-    'destination',
-    'holds an object of another length than was sent: check its storage.'
-  ),
-  uploadGone: row(
-    'DEST_COMMIT_FAILED',
-    'passing',
-    'destination',
-    'has forgotten the upload: check that nothing there removes unfinished uploads.'
-  ),
-  outcomeUnknown: row(
-    'DEST_COMMIT_FAILED',
-    'passing',
-    'destination',
-    'did not say whether the object was completed: it is tried again.'
-  ),
-  misused: row(
-    'DEST_REJECTED',
-    'permanent',
-    'operator',
-    'refused the way the object was put together: tell the operator, this is a fault of the service.'
-  )
-} as const satisfies Record<string, Row>
-
-/** What happened, in one word. */
-export type Situation = keyof typeof ROWS
+import { DestinationError } from '../domain/destination-errors.ts'
+import { SITUATIONS, type Situation } from './situations.ts'
 
 /**
  * The one way to make a DestinationError.
@@ -222,10 +8,13 @@ export type Situation = keyof typeof ROWS
 export function failure(
   what: Situation,
   host: string,
-  more: { status?: number; cause?: unknown } = {}
+  more: { status?: number; retryAfterMs?: number | undefined; cause?: unknown } = {}
 ): DestinationError {
-  const { code, permanent, actor, says } = ROWS[what]
-  const upstream = more.status === undefined ? {} : { upstreamStatus: more.status }
+  const { code, permanent, actor, says } = SITUATIONS[what]
+  const upstream = {
+    ...(more.status !== undefined && { upstreamStatus: more.status }),
+    ...(more.retryAfterMs !== undefined && { retryAfterMs: more.retryAfterMs })
+  }
   const options = more.cause === undefined ? {} : { cause: more.cause }
   return new DestinationError({ code, permanent, actor, ...upstream }, `${host} ${says}`, options)
 }
@@ -258,8 +47,20 @@ export function situationOfStatus(status: number): Situation {
   return status >= 300 ? 'redirected' : 'notHttp'
 }
 
-export const statusFailure = (host: string, status: number): DestinationError =>
-  failure(situationOfStatus(status), host, { status })
+/** What an answer that is no success means, with the pause it asks for (`Retry-After`, RFC 9110 10.2.3). */
+export const answerFailure = (host: string, answer: Refusal): DestinationError =>
+  failure(situationOfStatus(answer.status), host, { status: answer.status, retryAfterMs: retryAfterMs(answer.headers) })
+
+type Refusal = { readonly status: number; readonly headers: Readonly<Record<string, string | string[] | undefined>> }
+
+/** Milliseconds; undefined when absent or not to be read. */
+export function retryAfterMs(headers: Refusal['headers'], now = Date.now()): number | undefined {
+  const text = String(headers['retry-after'] ?? '')
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000
+  // Date.parse takes much that is no date of HTTP.
+  const at = /^[A-Z][a-z]{2,8},? /.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now)
+}
 
 const BY_NODE_CODE: Readonly<Record<string, Situation>> = {
   ENOTFOUND: 'nameUnknown',
@@ -299,7 +100,14 @@ const BY_NODE_CODE: Readonly<Record<string, Situation>> = {
   UNABLE_TO_GET_ISSUER_CERT: 'certificateUntrusted',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'certificateUntrusted',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'certificateUntrusted',
-  EPROTO: 'tlsFailed'
+  EPROTO: 'tlsFailed',
+  // Alerts that only a server sends that is not content with our certificate (RFC 8446 6.2).
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'clientCertificateRefused',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'clientCertificateRefused',
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'clientCertificateRefused',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'clientCertificateRefused',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: 'clientCertificateRefused',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: 'clientCertificateRefused'
 }
 
 /** What an error of Node's sockets, TLS, DNS or HTTP parser means. An error that is a DestinationError already stays as it is. */

@@ -1,25 +1,19 @@
-import http, { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
-import https from 'node:https'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { type ByteSource, KiB } from '../domain/bytes.ts'
 import { SourceReadFailed } from '../domain/errors.ts'
 import type { StreamHash } from '../hashing/hashers.ts'
-import type { Connections } from './connection.ts'
-import { failure, networkFailure } from './failures.ts'
+import { Exchange, type ExchangeRequest } from './exchange.ts'
+import { failure } from './failures.ts'
 
-export type PutRequest = {
-  readonly method: 'PUT' | 'POST' | 'GET' | 'HEAD' | 'DELETE'
-  readonly url: URL
-  readonly headers: Readonly<Record<string, string>>
+export type PutRequest = ExchangeRequest & {
   /** Bytes that `body` will give, exactly. */
   readonly length: number
   /** Absent when `length` is 0. */
   readonly body?: ByteSource
-  readonly connections: Connections
-  /** Whether the URL or the headers hold secrets of the user. */
-  readonly credentials: boolean
+  /** Headers to do without when the server says that it does not implement them. */
+  readonly wish?: Readonly<Record<string, string>> | undefined
   /** Takes what is sent, to compute its MD5 meanwhile. */
   readonly md5?: StreamHash
-  readonly signal: AbortSignal
 }
 
 /** The destination's answer, whatever its status. Its text was chosen by the destination: it is for programs only. */
@@ -35,6 +29,8 @@ export type Answer = {
 const ANSWER_BYTES = 64 * KiB
 /** Small enough that a slow line moves one within the idle limit (9 KiB/s), large enough to cost little. */
 const WRITE_BYTES = 512 * KiB
+/** Bodies above this are sent when the server has asked for them: its refusal then costs none of it. */
+const ASK_FIRST_BYTES = 64 * KiB
 
 /**
  * Sends one HTTP request and returns the answer. An answer before the end of the body ends the sending.
@@ -47,11 +43,11 @@ const WRITE_BYTES = 512 * KiB
  */
 export async function put(request: PutRequest): Promise<Answer> {
   request.signal.throwIfAborted()
-  const exchange = new Exchange(request)
+  const exchange = await begin(request)
   try {
     const { md5, tooLong } = await sendBody(exchange, request)
     // Only now: the destination has a whole body, and what it makes of that has to be over before anybody removes it.
-    const answer = await exchange.answer()
+    const answer = await answerOf(exchange, request)
     if (tooLong) throw tooMany(request.length)
     return { ...answer, md5 }
   } catch (error) {
@@ -60,6 +56,34 @@ export async function put(request: PutRequest): Promise<Answer> {
   } finally {
     exchange.close()
   }
+}
+
+/** Sends the head and, when something may be refused, waits until the server wants the body (RFC 9110 10.1.1). */
+async function begin(request: PutRequest): Promise<Exchange> {
+  const { wish, length } = request
+  const headers = { ...request.headers, ...wish, 'content-length': String(length) }
+  if (length <= ASK_FIRST_BYTES && wish === undefined) return new Exchange({ ...request, headers })
+  const asking = new Exchange({ ...request, headers: { ...headers, expect: '100-continue' } })
+  const refusal = await asking.invitation()
+  if (refusal !== EXPECTATION_FAILED && !(refusal === NOT_IMPLEMENTED && wish)) return asking
+  asking.close()
+  request.signal.throwIfAborted()
+  if (refusal === NOT_IMPLEMENTED) return begin({ ...request, wish: undefined })
+  return new Exchange({ ...request, headers })
+}
+
+/** What a server answers that cannot be asked first; then it is not asked. */
+const EXPECTATION_FAILED = 417
+/** What Swift's S3 API says to If-None-Match. */
+const NOT_IMPLEMENTED = 501
+
+async function answerOf(exchange: Exchange, { url, signal }: PutRequest): Promise<Omit<Answer, 'md5'>> {
+  const response = await exchange.head()
+  const status = response.statusCode ?? 0
+  if (!exchange.whole && status < 300) throw failure('earlySuccess', url.host, { status })
+  const body = await readStart(response)
+  signal.throwIfAborted()
+  return { status, headers: response.headers, body }
 }
 
 /** What was sent: its MD5 when asked for and all of it went out, and whether the source had more than was promised. */
@@ -76,6 +100,7 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
   }
   try {
     for (let sent = 0; sent < length; ) {
+      if (exchange.over) return {}
       const next = await nextChunk()
       if (next === undefined) return {}
       if (next.done) throw new SourceReadFailed(`it ended after ${sent} of ${length} bytes`)
@@ -86,8 +111,8 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
       await writeOut(exchange, value)
       if (sent === length) exchange.end() // at once: the answer may come with the last byte
       await hashed // the buffer is the source's again when both have taken it
-      if (exchange.over) return {}
     }
+    if (exchange.over) return {}
     if (length === 0) exchange.end()
     const end = await nextChunk()
     return { md5: await md5?.digest(), tooLong: end?.done === false }
@@ -108,108 +133,6 @@ async function writeOut(exchange: Exchange, chunk: Uint8Array): Promise<void> {
 }
 
 async function* noBytes(): ByteSource {}
-
-type Outcome = { readonly response: IncomingMessage } | { readonly error: unknown }
-
-/** One request under way. */
-class Exchange {
-  readonly #request: ClientRequest
-  readonly #asked: PutRequest
-  readonly #onAbort: () => void
-  #outcome: Outcome | undefined
-  #whole = false
-  #wake: () => void = () => {}
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(asked: PutRequest) {
-    this.#asked = asked
-    const { url, method, headers, length, connections, credentials } = asked
-    this.#request = (url.protocol === 'https:' ? https : http).request(url, {
-      method,
-      agent: connections.agentFor(url, credentials),
-      headers: { ...headers, 'content-length': String(length) }
-    })
-    this.#request.on('response', (response) => this.#finish({ response }))
-    this.#request.on('error', (error) => this.#finish({ error: networkFailure(url.host, error) }))
-    this.#request.on('close', () => this.#finish({ error: failure('brokenOff', url.host) }))
-    this.#onAbort = () => this.fail(asked.signal.reason)
-    asked.signal.addEventListener('abort', this.#onAbort, { once: true })
-  }
-
-  /** Whether going on makes no sense: it broke off, fell silent, was aborted, or was answered before it was whole. */
-  get over(): boolean {
-    return this.#outcome !== undefined && (!this.#whole || 'error' in this.#outcome)
-  }
-
-  /** What `work` gives, or undefined when the exchange is over before. One waiter at a time, so that nothing piles up. */
-  unlessOver<T>(work: Promise<T>): Promise<T | undefined> {
-    return new Promise((resolve, reject) => {
-      work.then(resolve, reject)
-      this.#watch(() => {
-        if (this.over) resolve(undefined)
-      })
-    })
-  }
-
-  /** Returns when the kernel has taken the bytes, or the exchange is over. */
-  async write(bytes: Uint8Array): Promise<void> {
-    this.#expect('stalled', this.#asked.connections.limits.idleMs)
-    await this.unlessOver(new Promise<void>((taken) => this.#request.write(bytes, () => taken())))
-    clearTimeout(this.#timer)
-  }
-
-  end(): void {
-    this.#whole = true
-    this.#request.end()
-    this.#expect('noAnswer', this.#asked.connections.limits.answerMs)
-  }
-
-  async answer(): Promise<Omit<Answer, 'md5'>> {
-    const outcome = await new Promise<Outcome>((resolve) => {
-      this.#watch(() => {
-        if (this.#outcome !== undefined) resolve(this.#outcome)
-      })
-    })
-    if ('error' in outcome) throw outcome.error
-    const { response } = outcome
-    const status = response.statusCode ?? 0
-    if (!this.#whole && status < 300) throw failure('earlySuccess', this.#asked.url.host, { status })
-    this.#expect('noAnswer', this.#asked.connections.limits.answerMs)
-    const body = await readStart(response)
-    this.#asked.signal.throwIfAborted()
-    return { status, headers: response.headers, body }
-  }
-
-  fail(error: unknown): void {
-    this.#finish({ error })
-    this.#request.destroy()
-  }
-
-  /** Frees what waits. The connection stays open for the next request only if this one came to its proper end. */
-  close(): void {
-    clearTimeout(this.#timer)
-    this.#asked.signal.removeEventListener('abort', this.#onAbort)
-    if (!this.#whole) this.#request.destroy()
-  }
-
-  #finish(outcome: Outcome): void {
-    if (this.#outcome !== undefined) return
-    this.#outcome = outcome
-    clearTimeout(this.#timer)
-    this.#wake()
-  }
-
-  /** Calls `look` now and when the outcome is known. */
-  #watch(look: () => void): void {
-    this.#wake = look
-    look()
-  }
-
-  #expect(otherwise: 'stalled' | 'noAnswer', withinMs: number): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.fail(failure(otherwise, this.#asked.url.host)), withinMs)
-  }
-}
 
 /** Reads up to ANSWER_BYTES and leaves the rest. The status came before: an answer that breaks off in its text still counts. */
 async function readStart(response: IncomingMessage): Promise<string> {

@@ -5,11 +5,20 @@ import type { Hashers } from '../hashing/hashers.ts'
 import { type AddressSettings, createAddressPolicy } from './address.ts'
 import { createConnections, DEFAULT_LIMITS, type Limits } from './connection.ts'
 import type { Destination } from './destination.ts'
+import { createFileDestination } from './file/file.ts'
 import { createHttpDestination } from './http/http.ts'
 import { createS3Destination } from './s3/s3.ts'
+import { createSftpDestination } from './sftp/sftp.ts'
+import { createSwiftDestination } from './swift/swift.ts'
+import type { StagingSettings } from './tempurl/staging.ts'
+import { createTempUrlDestination } from './tempurl/tempurl.ts'
 
 export type DestinationSettings = AddressSettings & {
   readonly hashers: Hashers
+  /** Folder of the operator's that file:// leads to; absent: there is no file://. */
+  readonly fileRoot?: string
+  /** Keeps files for download from here; absent: there is no tempurl:. */
+  readonly staging?: StagingSettings
   /** PEM of authorities to trust besides the well-known ones. */
   readonly extraCa?: string
   /** DEFAULT_LIMITS when absent. */
@@ -36,10 +45,16 @@ export interface Destinations {
 /** @throws Error naming the setting that cannot be read */
 export function createDestinations(settings: DestinationSettings): Destinations {
   const policy = createAddressPolicy(settings)
-  const connections = createConnections({ ...settings, policy, limits: settings.limits ?? DEFAULT_LIMITS })
+  const limits = settings.limits ?? DEFAULT_LIMITS
+  const connections = createConnections({ ...settings, policy, limits })
+  const closing = new AbortController()
   const all = [
     createHttpDestination({ policy, connections }), //
-    createS3Destination({ policy, connections, hashers: settings.hashers })
+    createS3Destination({ policy, connections, hashers: settings.hashers }),
+    createSwiftDestination({ policy, connections, hashers: settings.hashers }),
+    createSftpDestination({ ...settings, policy, limits, closing: closing.signal }),
+    ...(settings.fileRoot === undefined ? [] : [createFileDestination({ root: settings.fileRoot })]),
+    ...(settings.staging === undefined ? [] : [createTempUrlDestination(settings.staging)])
   ]
   const byScheme = new Map(all.flatMap((destination) => destination.schemes.map((scheme) => [scheme, destination])))
   const schemes = [...byScheme.keys()]
@@ -56,6 +71,9 @@ export function createDestinations(settings: DestinationSettings): Destinations 
     credentialSchemas: all.flatMap((destination) => destination.credentialSchemas),
     forScheme,
     forTarget: (target) => forScheme(target.protocol.slice(0, -1)),
-    close: () => connections.close()
+    close() {
+      connections.close()
+      closing.abort(new Error('The destinations are closed.'))
+    }
   }
 }

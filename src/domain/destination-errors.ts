@@ -21,6 +21,7 @@ export type DestinationFailure =
   | 'DEST_UNREACHABLE'
   | 'DEST_TLS_UNTRUSTED'
   | 'DEST_AUTH_FAILED'
+  | 'DEST_CREDENTIALS_EXPIRED'
   | 'DEST_FORBIDDEN'
   | 'DEST_CONTAINER_NOT_FOUND'
   | 'DEST_OBJECT_EXISTS'
@@ -38,9 +39,17 @@ export class DestinationError extends ExportError {
   readonly actor: Actor
   /** HTTP status of the destination's answer, where there was one. */
   readonly upstreamStatus: number | undefined
+  /** How long the destination asks to be left alone, in milliseconds, where it said so. */
+  readonly retryAfterMs: number | undefined
 
   constructor(
-    failure: { code: DestinationFailure; permanent: boolean; actor: Actor; upstreamStatus?: number },
+    failure: {
+      code: DestinationFailure
+      permanent: boolean
+      actor: Actor
+      upstreamStatus?: number
+      retryAfterMs?: number
+    },
     why: string,
     options?: ErrorOptions
   ) {
@@ -49,5 +58,6 @@ export class DestinationError extends ExportError {
     this.permanent = failure.permanent
     this.actor = failure.actor
     this.upstreamStatus = failure.upstreamStatus
+    this.retryAfterMs = failure.retryAfterMs
   }
 }

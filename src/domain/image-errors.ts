@@ -49,18 +49,26 @@ export class ImageProtected extends ExportError {
   }
 }
 
-/** The image lock: tasks that have not ended still need the image. */
+/** The image lock: tasks that have not ended, or whose temporary URLs are made from the image, still need it. */
 export class ImageInUse extends ExportError {
   readonly code = 'IMAGE_IN_USE'
   readonly permanent = false
   readonly actor = 'user'
   readonly tasks: readonly string[]
 
-  constructor(id: string, tasks: readonly string[]) {
-    super(
-      `Image ${id} cannot be deleted while it is being exported by ${tasks.join(', ')}; try again when that has ended.`
-    )
-    this.tasks = tasks
+  /** @param tempUrls tasks that have succeeded and whose URLs live */
+  constructor(id: string, tasks: readonly string[], tempUrls: readonly string[] = []) {
+    const reasons = [
+      ...(tasks.length > 0 ? [`while it is being exported by ${tasks.join(', ')}; try again when that has ended`] : []),
+      ...(tempUrls.length > 0
+        ? [
+            `while it can be downloaded by the temporary URLs of ${tempUrls.join(', ')}; wait until they have ended, ` +
+              'or revoke them with DELETE /v2/tasks/{id}/temp_url'
+          ]
+        : [])
+    ]
+    super(`Image ${id} cannot be deleted ${reasons.join('; nor ')}.`)
+    this.tasks = [...tasks, ...tempUrls]
   }
 }
 

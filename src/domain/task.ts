@@ -1,3 +1,4 @@
+import type { Checksum, ExportOptions, Sidecar, VerifyLevel } from './export-options.ts'
 import type { ImageId, OwnerId, TaskId } from './ids.ts'
 
 /** The specification's five statuses (Glance-tasks-export, open question 4). */
@@ -19,17 +20,45 @@ export type Failure = {
   readonly attempts: number
 }
 
-/** What was written, known at success. */
-export type ExportResult = {
-  readonly location: string
+/** What is known of the file once all of it was sent, before it can be seen. */
+export type SentFile = {
   readonly bytes: number
-  readonly virtualSize: number
   /** SHA-256 of the written bytes, lower-case hex; null where the head of the file was sent last. */
   readonly sha256: string | null
   /** SHA-256 of the SHA-256 of every part of `partBytes`, joined in the file's order; where `sha256` is null. */
   readonly composite: { readonly sha256: string; readonly partBytes: number } | null
   readonly parts: number
+  /** Other digests that were asked for, lower-case hex. */
+  readonly checksums?: Partial<Readonly<Record<Checksum, string>>>
+  /** Of the disk's content, the same in every format; where it was asked for. */
+  readonly contentHash?: { readonly algo: string; readonly value: string }
+}
+
+/** What was read back after the upload. `ok` is false where the destination did not let us look. */
+export type Verified = { readonly level: VerifyLevel; readonly ok: boolean; readonly rangesRead: number }
+
+/** What was written, known at success. */
+export type ExportResult = SentFile & {
+  readonly location: string
+  readonly virtualSize: number
   readonly durationSeconds: number
+  /** As the destination gave it. */
+  readonly etag?: string
+  readonly verify?: Verified
+  /** True when an object with these bytes was there already, and nothing was sent. */
+  readonly reused?: boolean
+  /** URLs of the small objects beside it. */
+  readonly sidecars?: Partial<Readonly<Record<Sidecar, string>>>
+}
+
+/** Something the user should know although the task goes on, or has succeeded. */
+export type Warning = { readonly code: string; readonly message: string }
+
+/** What became of partial data. Everything in plain words. */
+export type Cleanup = {
+  readonly state: 'done' | 'partial'
+  readonly removed: readonly string[]
+  readonly left: readonly { readonly what: string; readonly why: string }[]
 }
 
 /** How far the attempt now running is. */
@@ -40,11 +69,18 @@ export type Progress = {
   readonly sent: number
   /** 0 to 100, of the work to be done. */
   readonly percent: number
+  /** What goes on, finer than the status. */
+  readonly phase?: Phase
 }
+
+/** The steps of an attempt. */
+export type Phase = 'preflight' | 'processing' | 'transferring' | 'committing' | 'verifying'
 
 /** How the credentials look to everybody but the worker. */
 type CredentialsView = {
   readonly kind: string
+  /** By which their user can tell which ones they were. */
+  readonly fingerprint: string | null
   readonly state: 'sealed' | 'purged'
 }
 
@@ -64,6 +100,7 @@ export type ExportRequest = {
   readonly exportFormat: string
   /** As the format's schema has them; what is left out is the format's default. */
   readonly formatOptions: FormatOptions
+  readonly options: ExportOptions
 }
 
 export type Task = {
@@ -79,6 +116,8 @@ export type Task = {
   readonly progress: Progress | null
   readonly failure: Failure | null
   readonly result: ExportResult | null
+  readonly warnings: readonly Warning[]
+  readonly cleanup: Cleanup | null
   readonly credentials: CredentialsView | null
   readonly attempts: number
   readonly createdAt: Date

@@ -1,4 +1,6 @@
-import type { Progress } from '../domain/task.ts'
+import type { Removed } from '../destinations/destination.ts'
+import type { Phase, Progress, Warning } from '../domain/task.ts'
+import { CleanupReport } from './cleanup.ts'
 import { type Claim, type Clock, LeaseLost, type Log, type TaskStore } from './ports.ts'
 
 /** Milliseconds. */
@@ -25,8 +27,12 @@ export class Attempt implements Disposable {
   readonly claim: Claim
   readonly signal: AbortSignal
   progress: Progress | null = null
-  /** What it was doing, for when it fails. */
-  phase: 'processing' | 'transferring' = 'processing'
+  /** What the user should know when it is over. */
+  readonly warnings: Warning[] = []
+  readonly cleanup: CleanupReport
+  /** Removes what this attempt has made visible; there once it has. */
+  takeBack: (() => Promise<Removed>) | undefined
+  #phase: Phase = 'processing'
   readonly #tasks: TaskStore
   readonly #times: LeaseTimes
   readonly #clock: Clock
@@ -48,6 +54,9 @@ export class Attempt implements Disposable {
     this.#times = uses.times
     this.#clock = uses.clock
     this.#log = uses.log
+    this.cleanup = new CleanupReport((what, err) =>
+      uses.log.warn({ taskId: claim.task.id, what, err }, 'could not be removed at the destination')
+    )
     this.#leaseEnds = claimedAt + uses.times.leaseMs
     this.#renewedAt = claimedAt
     this.signal = AbortSignal.any([this.#stop.signal, uses.stopping])
@@ -55,6 +64,16 @@ export class Attempt implements Disposable {
     // An attempt that only cleans up has no deadline to keep, and setTimeout cannot wait for 2^31 ms (24 days).
     if (!claim.spent && claim.msLeft < 2 ** 31)
       this.#timers.push(setTimeout(() => this.#stop.abort(new DeadlinePassed()), claim.msLeft))
+  }
+
+  /** What it is doing, for those who watch and for when it fails. */
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  enter(phase: Phase): void {
+    this.#phase = phase
+    this.progress = { total: null, sent: 0, percent: 0, ...this.progress, phase }
   }
 
   /** Renews the lease now; called where losing it next would be dearest. */

@@ -1,6 +1,8 @@
 import { isDatabaseTrouble } from '../domain/database-trouble.ts'
+import { DestinationError } from '../domain/destination-errors.ts'
 import { ExportError } from '../domain/errors.ts'
 import type { Failure } from '../domain/task.ts'
+import { StagingFull } from '../domain/temp-url-errors.ts'
 import { DeadlinePassed, WorkerStopping } from './attempt.ts'
 import { type Claim, LeaseLost } from './ports.ts'
 
@@ -17,6 +19,7 @@ export type Ending =
 
 const BACKOFF_BASE_MS = 5_000
 const BACKOFF_CAP_MS = 10 * 60_000
+const LONGEST_PAUSE_MS = 60 * 60_000
 /** Our own disk or database: another worker, or this one later, may do better, and the user's attempts are not spent on it. */
 const LOCAL_TROUBLE_DELAY_MS = 15_000
 const LOCAL_ERRNO = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'])
@@ -45,11 +48,14 @@ export function endingOf(cause: unknown, claim: Claim, phase: string): Ending {
       `Every one of ${attempts - 1} attempts ended with the loss of its worker.`
     )
 
+  if (cause instanceof StagingFull)
+    return { status: 'again', delayMs: LOCAL_TROUBLE_DELAY_MS, countAttempt: false, message: cause.message }
   if (cause instanceof ExportError) {
     const last = attempts >= claim.maxAttempts
     const message = last && !cause.permanent ? `${cause.message} Tried ${attempts} times.` : cause.message
     if (cause.permanent || last) return failed(cause.code, cause.actor, !cause.permanent, message)
-    return { status: 'again', delayMs: backoffMs(attempts), countAttempt: true, message: cause.message }
+    const delayMs = Math.max(backoffMs(attempts), askedPauseMs(cause))
+    return { status: 'again', delayMs, countAttempt: true, message: cause.message }
   }
   if (isLocalTrouble(cause))
     return { status: 'again', delayMs: LOCAL_TROUBLE_DELAY_MS, countAttempt: false, message: '' }
@@ -62,6 +68,10 @@ export function endingOf(cause: unknown, claim: Claim, phase: string): Ending {
     'The export failed for a reason that only the operator can see in the log.'
   )
 }
+
+/** `Retry-After` of the destination, as long as it is one that a task can wait for. */
+const askedPauseMs = (cause: ExportError): number =>
+  Math.min(LONGEST_PAUSE_MS, (cause instanceof DestinationError && cause.retryAfterMs) || 0)
 
 function isLocalTrouble(error: unknown): boolean {
   if (isDatabaseTrouble(error)) return true

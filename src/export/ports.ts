@@ -1,8 +1,18 @@
 import type { Credentials, UploadState } from '../destinations/destination.ts'
 import type { ImageId, OwnerId, TaskId } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
-import type { ExportRequest, ExportResult, Failure, Progress, Task, TaskStatus } from '../domain/task.ts'
+import type {
+  Cleanup,
+  ExportRequest,
+  ExportResult,
+  Failure,
+  Progress,
+  SentFile,
+  Task,
+  Warning
+} from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
+import type { TaskQuery } from './task-query.ts'
 
 /** Credentials as they rest in a row: nothing in it can be read without the key-encryption key. */
 export type Sealed = {
@@ -13,9 +23,16 @@ export type Sealed = {
   readonly ciphertext: Buffer
 }
 
-/** Seals credentials for one task and opens them again in the worker. What was sealed for one task opens for no other. */
-export interface Vault {
-  seal(task: TaskId, owner: OwnerId, credentials: Credentials): Sealed
+/** What is kept of credentials with a task. When it ends, `sealed` is wiped. */
+type SealedCredentials = { readonly kind: string; readonly fingerprint: string; readonly sealed: Sealed }
+
+/** Seals credentials for one task: they open for no other. The API has this half of the vault. */
+export interface Sealer {
+  seal(task: TaskId, owner: OwnerId, credentials: Credentials): SealedCredentials
+}
+
+/** The worker's half of the vault. */
+export interface Opener {
   /** Throws CredentialsLost when the key is not there any more or the bytes were changed. */
   open(task: TaskId, owner: OwnerId, sealed: Sealed): Secret<Credentials>
 }
@@ -23,30 +40,29 @@ export interface Vault {
 /** The image as it was when the task was made: what the attempt has to find. Sizes in bytes. */
 export type SourceIdentity = { readonly diskFormat: string; readonly size: number; readonly sha512: string }
 
+/** An image as an export sees it; `source` is there once it is active. */
+export type ExportableImage = {
+  readonly status: string
+  readonly name: string | null
+  readonly source: SourceIdentity | undefined
+}
+
 export type NewTask = {
   readonly id: TaskId
   readonly exportId: string
+  /** Of the object to be written; resolved once, so that every attempt writes the same name. */
+  readonly objectUrl: string
   readonly owner: OwnerId
   readonly userId: string
   readonly requestId: string
   readonly request: ExportRequest
-  readonly credentials: { readonly kind: string; readonly sealed: Sealed } | null
+  readonly credentials: SealedCredentials | null
 }
 
 export type CreateOutcome =
   | { readonly status: 'created'; readonly task: Task; readonly bell: Bell }
   | { readonly status: 'image_not_found' }
   | { readonly status: 'image_not_active'; readonly imageStatus: string }
-
-/** A page of tasks. */
-export type TaskQuery = {
-  readonly limit: number
-  readonly marker?: TaskId
-  readonly sortKey: 'created_at' | 'updated_at' | 'expires_at' | 'status' | 'type' | 'id'
-  readonly sortDir: 'asc' | 'desc'
-  readonly statuses?: readonly TaskStatus[]
-  readonly imageId?: ImageId
-}
 
 /** The right to work on a task, held until the lease ends. Every write of the attempt carries `epoch`. */
 export type Claim = {
@@ -61,7 +77,24 @@ export type Claim = {
   readonly sealed: Sealed | null
   /** What an earlier attempt left at the destination and this one has to remove. */
   readonly uploadState: UploadState | null
+  /** Of the object, without its suffix. */
+  readonly objectUrl: string
+  /** What an earlier attempt has chosen by the policy `suffix`; 0 is none. */
+  readonly suffix: number
+  /** The file whose commit an earlier attempt has begun: it may be complete at the destination. */
+  readonly sent: SentFile | null
 }
+
+/** What is written down about a task on its way. */
+export type TaskNote = {
+  readonly suffix?: number
+  readonly sent?: SentFile | null
+  readonly warnings?: readonly Warning[]
+  readonly cleanup?: Cleanup
+}
+
+/** How fast earlier exports went. */
+export type Pace = { readonly exports: number; readonly bytesPerSecond: number }
 
 /** Thrown by writes of an attempt that has lost its lease: somebody else owns the task now. Stop, and write nothing. */
 export class LeaseLost extends Error {
@@ -73,6 +106,10 @@ export class LeaseLost extends Error {
  * the task is not this attempt's any more, and have then written nothing.
  */
 export interface TaskStore {
+  /** The image, if the viewer may export it; undefined when it is unknown or another project's. */
+  exportableImage(viewer: Viewer, id: ImageId): Promise<ExportableImage | undefined>
+  /** Of the owner's last exports to this scheme and host; undefined when there was none. */
+  pace(owner: OwnerId, origin: string): Promise<Pace | undefined>
   /** Stores the task and takes the image lock in one transaction. */
   create(task: NewTask, viewer: Viewer): Promise<CreateOutcome>
   /** The task, or undefined when it is unknown, somebody else's or expired. */
@@ -84,6 +121,8 @@ export interface TaskStore {
   claimDue(workerId: string): Promise<Claim | undefined>
   /** Holds the lease and stores the progress. */
   heartbeat(claim: Claim, progress: Progress | null): Promise<void>
+  /** Writes down what is given and leaves the rest. */
+  note(claim: Claim, note: TaskNote): Promise<void>
   /** processing -> transferring, with what has to be removed if this worker dies. */
   startTransfer(claim: Claim, progress: Progress, uploadState: UploadState | null): Promise<void>
   /** Ends the task, wipes the credentials and frees the image, all at once. */

@@ -1,15 +1,19 @@
 import type { Upload } from '../destinations/destination.ts'
 import type { Progress } from '../domain/task.ts'
 import type { Shipment } from '../pipeline/shipment.ts'
+import { Bandwidth } from './bandwidth.ts'
 
 /** Adds up how far one attempt is. Its percentage is of the work: a file that is measured first is half done by then. */
 export class ProgressMeter {
   readonly #onChange: (progress: Progress) => void
+  readonly #bandwidth: Bandwidth | undefined
   #progress: Progress = { total: null, sent: 0, percent: 0 }
   #measured = 0
 
-  constructor(onChange: (progress: Progress) => void) {
+  /** @param bytesPerSecond the most that may be sent; undefined for as much as can be */
+  constructor(onChange: (progress: Progress) => void, bytesPerSecond?: number) {
     this.#onChange = onChange
+    this.#bandwidth = bytesPerSecond === undefined ? undefined : new Bandwidth(bytesPerSecond)
   }
 
   /** Of the first of two passes. */
@@ -24,9 +28,10 @@ export class ProgressMeter {
 
   readonly share = (share: number): void => this.#set({ percent: this.#measured + (100 - this.#measured) * share })
 
-  /** The upload, with its bytes counted as the destination takes them. */
+  /** The upload, with its bytes counted as the destination takes them, and no faster than is allowed. */
   counted(upload: Upload): Upload {
     const count = (bytes: number) => this.#set({ sent: this.#progress.sent + bytes })
+    const bandwidth = this.#bandwidth
     return {
       partBytes: upload.partBytes,
       parallel: upload.parallel,
@@ -34,6 +39,7 @@ export class ProgressMeter {
       async putPart(part, body, signal) {
         async function* counting() {
           for await (const chunk of body) {
+            await bandwidth?.take(chunk.length, signal)
             yield chunk
             count(chunk.length) // the upload asked again, so this chunk is on its way
           }

@@ -1,35 +1,10 @@
-import type { Destination, UploadTarget } from '../destinations/destination.ts'
-import type { Destinations } from '../destinations/registry.ts'
-import { objectUrl, parseTarget } from '../destinations/target.ts'
-import type { DiskLimits } from '../disks/disk.ts'
-import { assertBareDisk, openDisk } from '../disks/inspect.ts'
-import type { DiskReaders } from '../disks/registry.ts'
-import { FormatUnsupported, SourceChanged } from '../domain/errors.ts'
-import type { ExportResult } from '../domain/task.ts'
-import { chooseFormat } from '../formats/format-family.ts'
-import type { Formats } from '../formats/registry.ts'
-import type { ImageSource } from '../images/image-source.ts'
-import type { Engine } from '../pipeline/engine.ts'
-import { prepareShipment } from '../pipeline/shipment.ts'
-import { Attempt, DeadlinePassed, type LeaseTimes, WorkerStopping } from './attempt.ts'
-import { endingOf } from './endings.ts'
-import { type Claim, type Clock, LeaseLost, type Log, type TaskStore, type Vault } from './ports.ts'
-import { ProgressMeter } from './progress-meter.ts'
+import { VerifyFailed } from '../domain/export-errors.ts'
+import { Attempt, type LeaseTimes, WorkerStopping } from './attempt.ts'
+import { type Ending, endingOf } from './endings.ts'
+import { LeaseLost } from './ports.ts'
+import { type AttemptUses, runAttempt } from './run-attempt.ts'
 
-export type RunUses = {
-  readonly tasks: TaskStore
-  readonly images: ImageSource
-  readonly readers: DiskReaders
-  readonly limits: DiskLimits
-  readonly formats: Formats
-  readonly engine: Engine
-  readonly destinations: Destinations
-  readonly vault: Vault
-  readonly times: LeaseTimes
-  readonly clock: Clock
-  readonly log: Log
-  readonly workerId: string
-}
+export type RunUses = AttemptUses & { readonly times: LeaseTimes; readonly workerId: string }
 
 /**
  * Answers one ring of the doorbell: takes the task that has been due longest, whichever that is, and runs it to an end, to its
@@ -46,6 +21,8 @@ export function runNextExport(uses: RunUses) {
     uses.log.info(about, 'export started')
     try {
       const result = await runAttempt(uses, attempt)
+      await writeDown(uses, attempt)
+      attempt.takeBack = undefined // from here on the task may have succeeded, whatever we get to hear of it
       await uses.tasks.settleSuccess(claim, result)
       uses.log.info({ ...about, bytes: result.bytes, seconds: result.durationSeconds }, 'export succeeded')
     } catch (error) {
@@ -55,76 +32,11 @@ export function runNextExport(uses: RunUses) {
   }
 }
 
-async function runAttempt(uses: RunUses, attempt: Attempt): Promise<ExportResult> {
-  const { claim, signal } = attempt
-  const startedAt = uses.clock()
-  const { destination, target } = whereTo(uses, claim)
-  if (claim.uploadState)
-    await destination.discard(target({ length: 0, exact: true, mediaType: '' }), claim.uploadState, signal)
-  if (claim.spent === 'deadline') throw new DeadlinePassed()
-  if (claim.spent === 'attempts') throw new Error('every attempt was lost with its worker')
-
-  const format = formatOf(uses, claim)
-  await using disk = await openSource(uses, claim, signal)
-  if (format.bare) await assertBareDisk(disk, claim.source.diskFormat)
-  const meter = new ProgressMeter((progress) => {
-    attempt.progress = progress
-  })
-  const file = await prepareShipment({ disk, format }, destination, uses.engine, signal, meter.measuring)
-
-  const upload = await destination.open(target({ ...file, mediaType: format.mediaType }), signal)
-  try {
-    attempt.phase = 'transferring'
-    await uses.tasks.startTransfer(claim, meter.sending(file), upload.state)
-    const sent = await file.send(meter.counted(upload), signal, meter.share)
-    await attempt.renew() // nobody else may have begun by the time the object appears
-    const location = await upload.commit(signal)
-    const durationSeconds = Math.round(uses.clock() - startedAt) / 1000
-    return { ...sent, location, virtualSize: disk.virtualSize, durationSeconds }
-  } catch (error) {
-    // Whoever holds the lease now removes what we leave: the name of the object is the same, and it may be theirs already.
-    if (!(error instanceof LeaseLost))
-      await upload
-        .abort()
-        .catch((err) => uses.log.warn({ taskId: claim.task.id, err }, 'partial upload could not be removed'))
-    throw error
-  }
-}
-
-function formatOf(uses: RunUses, { task }: Claim) {
-  const family = uses.formats.get(task.request.exportFormat)
-  if (!family) throw new FormatUnsupported([...uses.formats.keys()])
-  return chooseFormat(family, task.request.formatOptions)
-}
-
-/** The image as a disk, if it is the one the task was made for and passes inspection. */
-async function openSource(uses: RunUses, { task, source }: Claim, signal: AbortSignal) {
-  const file = await uses.images.open(task.request.imageId, signal)
-  try {
-    if (file.size !== source.size) throw new SourceChanged(source.size, file.size)
-    return await openDisk(file, source.diskFormat, uses.limits, uses.readers)
-  } catch (error) {
-    await file[Symbol.asyncDispose]()
-    throw error
-  }
-}
-
-function whereTo(
-  uses: RunUses,
-  { task, sealed }: Claim
-): { destination: Destination; target: (facts: Omit<UploadTarget, 'url' | 'credentials'>) => UploadTarget } {
-  const place = parseTarget(task.request.exportTo)
-  const credentials = sealed ? uses.vault.open(task.id, task.owner, sealed) : undefined
-  return {
-    destination: uses.destinations.forTarget(place),
-    target: ({ length, exact, mediaType }) => ({
-      url: objectUrl(place, task.exportId),
-      credentials,
-      length,
-      exact,
-      mediaType
-    })
-  }
+/** What an ended attempt has to say besides its outcome. */
+async function writeDown({ tasks }: RunUses, { claim, warnings, cleanup }: Attempt): Promise<void> {
+  const { report } = cleanup
+  if (warnings.length === 0 && !report) return
+  await tasks.note(claim, { warnings, ...(report && { cleanup: report }) })
 }
 
 /** Writes down how the attempt ended. When even that fails, the lease runs out and the sweep finds the task. */
@@ -137,7 +49,11 @@ async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<
   try {
     if (ending.status === 'lost') {
       uses.log.warn(about, 'export lost to another worker')
-    } else if (ending.status === 'again') {
+      return
+    }
+    await takeBack(attempt, ending, cause)
+    await writeDown(uses, attempt)
+    if (ending.status === 'again') {
       await uses.tasks.release(claim, ending)
       if (cause instanceof WorkerStopping) uses.log.info({ ...about, err: undefined }, 'export handed back')
       else uses.log.warn({ ...about, delayMs: ending.delayMs }, 'export will be tried again')
@@ -150,5 +66,12 @@ async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<
     }
   } catch (settleError) {
     uses.log.error({ ...about, settleError }, 'the end of an attempt could not be written')
+  }
+}
+
+/** A task that failed leaves nothing that can be seen; one that is tried again leaves its object, unless that was bad. */
+async function takeBack({ cleanup, takeBack }: Attempt, ending: Ending, cause: unknown): Promise<void> {
+  if (takeBack && (ending.status === 'failed' || cause instanceof VerifyFailed)) {
+    await cleanup.remove('the written object', takeBack)
   }
 }

@@ -3,8 +3,8 @@ import type { Viewer } from '../domain/viewer.ts'
 import type { Identity } from './identity.ts'
 import { RequestRefused } from './request-refused.ts'
 
-/** What a route asks of its caller. Every route says one; `public` ones are answered without a token. */
-type Access = 'public' | 'read' | 'write'
+/** What a route asks of its caller. Every route says one; `public` ones are answered without a token, `token` ones with any. */
+type Access = 'public' | 'token' | 'read' | 'write'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,7 +20,7 @@ declare module 'fastify' {
 export const DOCS = '/docs'
 
 /** Roles that may use a route; the owner of a task or an image is checked further in, with the row. */
-const ROLES: Readonly<Record<Exclude<Access, 'public'>, readonly string[]>> = {
+const ROLES: Readonly<Record<'read' | 'write', readonly string[]>> = {
   read: ['reader', 'member', 'admin'],
   write: ['member', 'admin']
 }
@@ -40,7 +40,8 @@ export function guardAccess(app: FastifyInstance, identity: Identity, keystoneUr
     if (access === 'public' || request.method === 'OPTIONS') return
     request.viewer = await identity.identify(request.headers)
     if (!request.viewer) throw unauthorized(keystoneUri())
-    if (access) requireRole(request.viewer, access, request.routeOptions.schema?.operationId)
+    if (access === 'read' || access === 'write')
+      requireRole(request.viewer, access, request.routeOptions.schema?.operationId)
   })
 }
 
@@ -50,7 +51,7 @@ export function viewerOf(request: FastifyRequest): Viewer {
   return request.viewer
 }
 
-function requireRole(viewer: Viewer, access: Exclude<Access, 'public'>, action = 'this'): void {
+function requireRole(viewer: Viewer, access: 'read' | 'write', action = 'this'): void {
   const roles = ROLES[access]
   if (viewer.roles.some((role) => roles.includes(role))) return
   throw new RequestRefused(

@@ -5,6 +5,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequ
 import type { TSchema } from 'typebox'
 import { KiB } from '../domain/bytes.ts'
 import type { Library } from '../library/library.ts'
+import type { TempUrls } from '../temp-urls/temp-urls.ts'
 import { guardAccess } from './access.ts'
 import { limitBodyTime, readRefusedBody } from './body-limits.ts'
 import { answerBrokenRequest } from './broken-request.ts'
@@ -14,11 +15,14 @@ import { logRequest, logSerializers } from './logging.ts'
 import { answerUnknown } from './method-not-allowed.ts'
 import { describeApi } from './openapi.ts'
 import { RequestRefused } from './request-refused.ts'
+import { exportRoutes } from './routes/exports.ts'
 import { healthRoutes } from './routes/health.ts'
 import { imageDataRoutes } from './routes/image-data.ts'
 import { imageRoutes } from './routes/images.ts'
 import { schemaRoutes } from './routes/schemas.ts'
+import { taskListRoutes } from './routes/task-lists.ts'
 import { taskRoutes } from './routes/tasks.ts'
+import { tempUrlRoutes } from './routes/temp-urls.ts'
 import { versionRoutes } from './routes/versions.ts'
 import { exportRequestSchemas } from './schemas/export-request.ts'
 import { imageRequestSchemas } from './schemas/image.ts'
@@ -28,11 +32,14 @@ import { createValidatorCompiler } from './validation.ts'
 
 export type AppParts = {
   readonly tasks: TaskUses
+  readonly tempUrls: TempUrls
   readonly images: Library
   readonly health: Health
   readonly identity: Identity
   /** Where clients reach the service; links come from it, never from a request. */
   readonly publicUrl: () => string
+  /** CIDRs of proxies whose X-Forwarded-For is believed; none if left out. */
+  readonly trustedProxies?: readonly string[]
   /** For `WWW-Authenticate`: where clients get a token; the public URL if left out. */
   readonly keystoneUri?: () => string
   readonly logger?: FastifyBaseLogger
@@ -50,8 +57,10 @@ const BODY_LIMIT = 64 * KiB
 export function buildApp(parts: AppParts): FastifyInstance {
   const app = Fastify({
     bodyLimit: BODY_LIMIT,
-    rewriteUrl: (request) => withoutMinorVersion(request.url ?? '/'),
-    routerOptions: { maxParamLength: 100 },
+    rewriteUrl: (request) => withVersion(request.url ?? '/', request.headers.accept),
+    // Names of files are the longest parameters, percent-encoded.
+    routerOptions: { maxParamLength: 3100 },
+    trustProxy: parts.trustedProxies?.length ? [...parts.trustedProxies] : false,
     exposeHeadRoutes: false,
     requestIdHeader: false,
     genReqId: requestId,
@@ -89,18 +98,27 @@ export function buildApp(parts: AppParts): FastifyInstance {
       request.method === 'DELETE' && body.length === 0 ? undefined : parseStrictJson(body)
     )
     json.addHook('preParsing', limitBodyTime)
-    json.register(taskRoutes(parts.tasks, exportRequestSchemas(parts.formats, parts.credentialSchemas)))
+    json.register(taskRoutes(parts.tasks, exportRequestSchemas(parts.formats, parts.credentialSchemas), parts.tempUrls))
+    json.register(taskListRoutes(parts.tasks, parts.images, parts.tempUrls))
+    json.register(tempUrlRoutes(parts.tempUrls))
     json.register(imageRoutes(parts.images, imageRequestSchemas(parts.diskFormats)))
     json.register(schemaRoutes(parts.diskFormats))
     json.register(healthRoutes(parts.health))
     json.register(versionRoutes(parts.publicUrl))
   })
+  app.register(exportRoutes(parts.tempUrls))
   app.register(imageDataRoutes(parts.images))
   return app
 }
 
-/** Clients may name a minor version of the API, `/v2.0` to `/v2.15`: all of them are `/v2`. */
-const withoutMinorVersion = (url: string): string => url.replace(/^\/v2\.(?:\d|1[0-5])(?=\/|$|\?)/, '/v2')
+/**
+ * Clients may name a minor version of the API, `/v2.0` to `/v2.15`: all of them are `/v2`. As with Glance they may also name
+ * the version by its media type, and leave it out of the path.
+ */
+const withVersion = (url: string, accept = ''): string =>
+  /^application\/vnd\.openstack\.images-v2(?:\.\d+)?$/.test(accept) && !/^\/v\d/.test(url)
+    ? `/v2${url}`
+    : url.replace(/^\/v2\.(?:\d|1[0-5])(?=\/|$|\?)/, '/v2')
 
 /** The request id that comes in, if it is a plain one, so that a call can be followed through several services. */
 function requestId(request: IncomingMessage): string {

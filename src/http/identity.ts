@@ -16,7 +16,7 @@ const MAX_TOKEN = 8192
  */
 export const devIdentity: Identity = {
   identify(headers) {
-    const token = decode(single(headers['x-auth-token']) ?? '')
+    const token = decode(tokenOf(headers) ?? '')
     const [user, project, roles, ...rest] = token.split(':')
     if (rest.length > 0) return undefined
     return viewer(user, project, roles)
@@ -40,6 +40,10 @@ function viewer(userId?: string, project?: string, roleList?: string): Viewer | 
   if (![userId, project, ...roles].every((name) => NAME.test(name))) return undefined
   return { owner: ownerId(project), userId, roles, admin: roles.includes('admin') }
 }
+
+/** The token of a request, under the name of Keystone's middleware or its older one. */
+const tokenOf = (headers: IncomingHttpHeaders): string | undefined =>
+  single(headers['x-auth-token'] ?? headers['x-storage-token'])
 
 /** Node joins repeated headers with commas, except a few that it gives as a list: none of ours may be repeated. */
 const single = (value: string | string[] | undefined): string | undefined =>

@@ -16,13 +16,14 @@ export function describeApi(app: FastifyInstance): void {
       openapi: '3.1.0',
       info: {
         title: 'glance-export',
-        version: '2.9',
+        version: '2.12',
         description: DESCRIPTION,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
       servers: [{ url: '/', description: 'This service' }],
       tags: [
         { name: 'tasks', description: 'Exports' },
+        { name: 'exports', description: 'Files to download by temporary URL' },
         { name: 'images', description: 'Images of the library and their data' },
         { name: 'schemas', description: 'What fields there are, for clients' },
         { name: 'service', description: 'Discovery and health' }

@@ -1,6 +1,8 @@
 import { imageId } from '../domain/ids.ts'
-import { isTerminal, type Progress, type Task, type TaskStatus } from '../domain/task.ts'
-import type { ExportBody } from '../export/create-export.ts'
+import { type Cleanup, isTerminal, type Progress, type Task, type TaskStatus } from '../domain/task.ts'
+import type { ExportBody } from '../export/resolve-request.ts'
+import { TEMPURL } from '../export/temp-url-request.ts'
+import { fromOptions, toOptions } from './options-wire.ts'
 import type { FlatBody, GlanceBody, TaskBody } from './schemas/export-request.ts'
 import type { ListedTask, TaskAnswer } from './schemas/task.ts'
 
@@ -18,11 +20,14 @@ export const toWireTime = (time: Date): string => `${time.toISOString().slice(0,
 
 export const fromWire = (body: TaskBody): ExportBody => ('input' in body ? fromGlance(body) : fromFlat(body))
 
+export const wantsDryRun = (body: TaskBody): boolean => ('input' in body ? body.input : body).dry_run === true
+
 export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
   imageId: imageId(body.image_uuid),
-  exportTo: body.export_to,
+  exportTo: body.export_to ?? TEMPURL,
   exportFormat: body.export_format,
   formatOptions: body.format_options ?? {},
+  options: toOptions(body),
   ...(body.export_to_credentials && { credentials: body.export_to_credentials })
 })
 
@@ -30,16 +35,20 @@ export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
 const fromGlance = ({ input }: GlanceBody): ExportBody =>
   fromFlat({ ...input, image_uuid: input.image_uuid ?? input.image_id ?? '' })
 
-/** The specification's fields and Glance's side by side, with our additions. */
-export const toWire = (task: Task): TaskAnswer => ({
+/**
+ * The specification's fields and Glance's side by side, with our additions.
+ * @param location where the file is, if that is not what its result says: a temporary URL has to be asked for
+ */
+export const toWire = (task: Task, location = ownLocation(task)): TaskAnswer => ({
   ...toListed(task),
   input: {
     image_uuid: task.request.imageId,
     export_to: task.request.exportTo,
     export_format: task.request.exportFormat,
-    ...formatOptionsOf(task)
+    ...formatOptionsOf(task),
+    ...fromOptions(task.request.options)
   },
-  result: toResult(task),
+  result: toResult(task, location),
   message: task.message,
   image_id: task.request.imageId,
   ...(task.requestId !== null && { request_id: task.requestId }),
@@ -47,11 +56,14 @@ export const toWire = (task: Task): TaskAnswer => ({
   export_to: task.request.exportTo,
   export_format: task.request.exportFormat,
   ...formatOptionsOf(task),
-  ...(task.status === 'success' && task.result && { export_location: task.result.location }),
+  ...fromOptions(task.request.options),
+  ...(task.status === 'success' && location !== undefined && { export_location: location }),
   phase: phaseOf(task),
   attempt: task.attempts,
   progress: task.progress && toProgress(task.progress, task.status),
   failure: task.failure && { ...task.failure },
+  warnings: task.warnings.map((warning) => ({ ...warning })),
+  cleanup: task.cleanup && toCleanup(task.cleanup),
   credentials: task.credentials && { ...task.credentials }
 })
 
@@ -70,20 +82,37 @@ export const toListed = (task: Task): ListedTask => ({
   image_uuid: task.request.imageId
 })
 
-const toResult = ({ status, result }: Task): TaskAnswer['result'] =>
+const ownLocation = ({ request, result }: Task): string | undefined =>
+  request.exportTo === TEMPURL ? undefined : result?.location
+
+const toResult = ({ status, result }: Task, location: string | undefined): TaskAnswer['result'] =>
   status === 'success' && result
     ? {
-        export_location: result.location,
+        ...(location !== undefined && { export_location: location }),
         bytes: result.bytes,
         virtual_size: result.virtualSize,
-        checksums: result.sha256 === null ? {} : { sha256: result.sha256 },
+        checksums: { ...(result.sha256 !== null && { sha256: result.sha256 }), ...result.checksums },
         ...(result.composite && {
           composite_checksum: { sha256: result.composite.sha256, part_bytes: result.composite.partBytes }
         }),
+        ...(result.contentHash && { content_hash: { ...result.contentHash } }),
+        ...(result.etag !== undefined && { etag: result.etag }),
+        ...(result.verify && {
+          verify: { level: result.verify.level, ok: result.verify.ok, ranges_read: result.verify.rangesRead }
+        }),
+        ...(result.reused && { reused: true }),
+        ...(result.sidecars?.sha256 !== undefined && { sha256_location: result.sidecars.sha256 }),
+        ...(result.sidecars?.manifest !== undefined && { manifest_location: result.sidecars.manifest }),
         parts: result.parts,
         duration_seconds: result.durationSeconds
       }
     : null
+
+const toCleanup = ({ state, removed, left }: Cleanup): NonNullable<TaskAnswer['cleanup']> => ({
+  state,
+  removed: [...removed],
+  left: left.map((one) => ({ ...one }))
+})
 
 /** Sent is not done: 100 % is said at success and never before. */
 const toProgress = ({ total, sent, percent }: Progress, status: TaskStatus): TaskAnswer['progress'] => ({
@@ -95,10 +124,10 @@ const toProgress = ({ total, sent, percent }: Progress, status: TaskStatus): Tas
 const formatOptionsOf = ({ request }: Task) =>
   Object.keys(request.formatOptions).length > 0 ? { format_options: request.formatOptions } : {}
 
-function phaseOf({ status, attempts, failure }: Task): string | null {
+function phaseOf({ status, attempts, failure, progress }: Task): string | null {
   if (isTerminal(status)) return failure?.phase ?? null
   if (status === 'queued') return attempts === 0 ? 'accepted' : 'waiting_retry'
-  return status
+  return progress?.phase ?? status
 }
 
 /** What a filter by Glance's `status` means; both vocabularies are understood, and the specification's example `waiting`. */

@@ -39,8 +39,8 @@ export type DeleteOutcome =
   | { readonly status: 'not_found' }
   | { readonly status: 'forbidden' }
   | { readonly status: 'protected' }
-  /** Tasks that still need the image: not success and not failure. */
-  | { readonly status: 'in_use'; readonly tasks: readonly TaskId[] }
+  /** Tasks that still need the image: not success and not failure; and those whose temporary URLs are made from it. */
+  | { readonly status: 'in_use'; readonly tasks: readonly TaskId[]; readonly tempUrls: readonly TaskId[] }
 
 /** Rows of images. Visible means: of the viewer's project, or public, or the viewer is an admin. */
 export interface ImageStore {

@@ -6,18 +6,22 @@ import type { Buffers } from './buffers.ts'
  */
 export class BufferPool implements Disposable {
   readonly bufferBytes: number
-  /** One buffer of zeros for everybody; nobody may write to it. */
-  readonly zeros: Buffer
   readonly #buffers: Buffers
   #untaken: number
   readonly #free: Buffer[] = []
+  #zeros: Buffer | undefined
   readonly #waiting: ((buffer: Buffer) => void)[] = []
 
   constructor(buffers: Buffers, bufferBytes: number, count: number) {
     this.#buffers = buffers
     this.bufferBytes = bufferBytes
-    this.zeros = buffers.take(bufferBytes).fill(0)
     this.#untaken = count
+  }
+
+  /** One buffer of zeros for everybody; nobody may write to it. */
+  get zeros(): Buffer {
+    this.#zeros ??= this.#buffers.take(this.bufferBytes).fill(0)
+    return this.#zeros
   }
 
   /** A buffer, as soon as one is free; first come, first served. Rejects with the signal's reason. */
@@ -51,6 +55,7 @@ export class BufferPool implements Disposable {
 
   /** Whoever still holds a buffer keeps it: only those that were released are handed on. */
   [Symbol.dispose](): void {
-    for (const buffer of [this.zeros, ...this.#free.splice(0)]) this.#buffers.giveBack(buffer)
+    for (const buffer of this.#free.splice(0)) this.#buffers.giveBack(buffer)
+    if (this.#zeros) this.#buffers.giveBack(this.#zeros)
   }
 }

@@ -18,14 +18,24 @@ export type CompressResult = Pick<CompressJob, 'id' | 'input' | 'output'> & {
   readonly lengths: Uint32Array<ArrayBuffer>
 }
 
-const compressed = (bytes: Uint8Array, codec: Codec): Uint8Array =>
-  codec.name === 'zstd'
-    ? zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: codec.level } })
+/** Most packed units fit one piece of this, so that nothing has to be joined. */
+const PIECE_BYTES = 64 * 1024
+
+const compressed = (bytes: Uint8Array, codec: Codec): Uint8Array => {
+  const chunkSize = Math.min(bytes.length, PIECE_BYTES)
+  return codec.name === 'zstd'
+    ? zstdCompressSync(bytes, {
+        chunkSize,
+        pledgedSrcSize: bytes.length,
+        params: { [constants.ZSTD_c_compressionLevel]: codec.level }
+      })
     : (codec.name === 'zlib' ? deflateSync : deflateRawSync)(bytes, {
+        chunkSize,
         level: codec.level,
         windowBits: codec.windowBits,
         memLevel: 9
       })
+}
 
 function compress(job: CompressJob): CompressResult {
   const { id, input, output, units, unitBytes, codec, storesUnpacked } = job

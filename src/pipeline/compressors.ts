@@ -27,7 +27,8 @@ export function createCompressors(threads: number): Compressors {
 
   const startThread = (): Thread => {
     const worker = new Worker(new URL('./compress-worker.ts', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16 }
+      // Its garbage is a packed unit or two, and a young heap grows to whatever it may.
+      resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 }
     })
     worker.setMaxListeners(0)
     const thread = { worker, busy: false }

@@ -3,6 +3,8 @@ import type { Disk } from '../disks/disk.ts'
 import type { ByteSource } from '../domain/bytes.ts'
 import type { Frame, Packer, Packing } from '../formats/packing.ts'
 import type { Compressors } from './compressors.ts'
+import type { Engine } from './engine.ts'
+import { KeptBody } from './kept-body.ts'
 import { type PackedBatch, packUnits } from './pack-units.ts'
 
 export type PackedSource = { readonly packing: Packing; readonly disk: Disk }
@@ -36,26 +38,30 @@ export async function* packedBody(
   })
 }
 
-/** What one pass over the disk tells: the whole file's length, and its head. Compresses everything and keeps nothing. */
+/** What one pass over the disk tells: the whole file's length, its head, and its body where there is memory to keep it. */
+export type Measured = { readonly length: number; readonly packer: Packer; readonly body: KeptBody }
+
+/** Compresses everything once. What it keeps is the caller's to dispose of. */
 export async function measure(
   source: PackedSource,
-  compressors: Compressors,
+  { compressors, buffers }: Pick<Engine, 'compressors' | 'buffers'>,
   signal: AbortSignal,
   onRead: OnRead
-): Promise<{ readonly length: number; readonly packer: Packer }> {
+): Promise<Measured> {
   const packer = source.packing.start()
+  const body = new KeptBody(buffers)
   let length = source.packing.headBytes
-  for await (const batch of packUnits(source, compressors, signal)) {
-    length += lengthOf(framesOf(batch, packer), batch)
-    batch.release()
-    onRead(batch.units.length * source.packing.units.unitBytes)
+  try {
+    for await (const chunk of packedBody(source, packer, compressors, signal, onRead)) {
+      body.add(chunk)
+      length += chunk.length
+    }
+    return { length, packer, body }
+  } catch (error) {
+    body[Symbol.dispose]()
+    throw error
   }
-  for (const bytes of packer.tail(() => UNKNOWN_SHA256)) length += bytes.length
-  return { length, packer }
 }
-
-/** Stands for a digest where only its length matters. */
-const UNKNOWN_SHA256 = '0'.repeat(64)
 
 const framesOf = (batch: PackedBatch, packer: Packer): Frame[] =>
   batch.units.map((unit, i) => packer.add(unit, batch.lengths[i] ?? 0))

@@ -7,7 +7,7 @@ import { inOrder } from './in-order.ts'
 export type Chunk = { readonly bytes: Uint8Array; release(): void }
 
 /** Reads under way at once: enough to keep a disk busy while the chunk before is being sent. */
-const READ_AHEAD = 4
+const READ_AHEAD = 3
 
 /**
  * The bytes [from, to) of a laid-out file, in order, in chunks of at most one buffer. Only ranges of the disk take buffers of

@@ -1,14 +1,18 @@
 import { createHash } from 'node:crypto'
 import type { Part, Upload } from '../destinations/destination.ts'
-import { type ByteSource, KiB } from '../domain/bytes.ts'
+import { type ByteSource, MiB } from '../domain/bytes.ts'
+import { BufferPool } from './buffer-pool.ts'
 import type { Buffers } from './buffers.ts'
 import type { Engine } from './engine.ts'
 import { type OnRead, type PackedSource, packedBody } from './pack-file.ts'
 import type { Transferred } from './transfer.ts'
 
-/** Parts being sent, besides the one being filled: each is held in memory, as its length must be known before it is sent. */
+/** Parts being sent, or filled: memory holds them, as the length of each must be known before it is sent. */
 const PARTS_UNDER_WAY = 2
-const WRITE_BYTES = 512 * KiB
+/** And the one that waits for the head. */
+const PARTS_HELD = PARTS_UNDER_WAY + 1
+/** Parts are made of these, which come free one by one as they are sent. */
+const PIECE_BYTES = MiB
 
 /**
  * Compresses and sends in one pass, to an upload that takes parts in any order: what stands before the data depends on all of
@@ -27,7 +31,7 @@ export async function transferPacked(
   const { headBytes } = source.packing
   const packer = source.packing.start()
   const whole = headBytes === 0 ? createHash('sha256') : undefined
-  const parts = new PartSender(upload, engine.buffers, signal, { digests: !whole })
+  using parts = new PartSender(upload, engine.buffers, signal, { digests: !whole })
   try {
     let at = headBytes
     for await (const chunk of packedBody(source, packer, engine.compressors, parts.signal, onRead)) {
@@ -54,22 +58,22 @@ export async function transferPacked(
   }
 }
 
-type Filling = { readonly buffer: Buffer; filled: number; end: number }
+type Filling = { readonly pieces: Buffer[]; filled: number; end: number }
 
 /** Fills parts with bytes that come in any order of runs, and sends each as soon as it is whole. */
-class PartSender {
+class PartSender implements Disposable {
   readonly signal: AbortSignal
   readonly #upload: Upload
   readonly #failed = new AbortController()
   readonly #filling = new Map<number, Filling>()
   readonly #underWay = new Set<Promise<void>>()
-  readonly #buffers: Buffers
+  readonly #pool: BufferPool
   /** SHA-256 of every part by its place in the file, where they are asked for. */
   readonly #digests: Map<number, Buffer> | undefined
 
   constructor(upload: Upload, buffers: Buffers, signal: AbortSignal, asked: { readonly digests: boolean }) {
     this.#upload = upload
-    this.#buffers = buffers
+    this.#pool = new BufferPool(buffers, PIECE_BYTES, PARTS_HELD * Math.ceil(upload.partBytes / PIECE_BYTES))
     this.#digests = asked.digests ? new Map() : undefined
     this.signal = AbortSignal.any([signal, this.#failed.signal])
   }
@@ -80,9 +84,12 @@ class PartSender {
     for (let from = 0; from < bytes.length; ) {
       const index = Math.floor((at + from) / partBytes)
       const inPart = (at + from) % partBytes
-      const piece = bytes.subarray(from, from + partBytes - inPart)
+      const inPiece = inPart % PIECE_BYTES
+      const piece = bytes.subarray(from, from + Math.min(partBytes - inPart, PIECE_BYTES - inPiece))
       const part = this.#filling.get(index) ?? (await this.#start(index))
-      part.buffer.set(piece, inPart)
+      const place = Math.floor(inPart / PIECE_BYTES)
+      part.pieces[place] ??= await this.#pool.acquire(this.signal)
+      part.pieces[place].set(piece, inPiece)
       part.filled += piece.length
       part.end = Math.max(part.end, inPart + piece.length)
       if (part.filled === partBytes) this.#send(index, part)
@@ -113,20 +120,18 @@ class PartSender {
   async #start(index: number): Promise<Filling> {
     while (this.#underWay.size >= Math.min(PARTS_UNDER_WAY, this.#upload.parallel)) await Promise.race(this.#underWay)
     this.signal.throwIfAborted()
-    const buffer = this.#buffers.take(this.#upload.partBytes)
-    const part = { buffer, filled: 0, end: 0 }
+    const part = { pieces: [], filled: 0, end: 0 }
     this.#filling.set(index, part)
     return part
   }
 
-  #send(index: number, { buffer, end }: Filling): void {
+  #send(index: number, { pieces, end }: Filling): void {
     this.#filling.delete(index)
-    const bytes = buffer.subarray(0, end)
-    this.#digests?.set(index, createHash('sha256').update(bytes).digest())
+    this.#digests?.set(index, digestOf(pieces, end))
     const part: Part = { number: index + 1, offset: index * this.#upload.partBytes, length: end }
-    const put = this.#upload.putPart(part, inPieces(bytes), this.signal).then(
+    const put = this.#upload.putPart(part, this.#handOut(pieces, end), this.signal).then(
       () => {
-        this.#buffers.giveBack(buffer)
+        for (const piece of pieces.splice(0)) this.#pool.release(piece)
         this.#underWay.delete(put)
       },
       (error: unknown) => {
@@ -137,8 +142,23 @@ class PartSender {
     put.catch(() => {}) // whoever waits for the parts meets it
     this.#underWay.add(put)
   }
+
+  /** A piece is free again as soon as the next one is asked for. */
+  async *#handOut(pieces: Buffer[], end: number): ByteSource {
+    for (let at = 0; pieces[0]; at += PIECE_BYTES) {
+      yield pieces[0].subarray(0, end - at)
+      this.#pool.release(pieces[0])
+      pieces.shift()
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#pool[Symbol.dispose]()
+  }
 }
 
-async function* inPieces(bytes: Uint8Array): ByteSource {
-  for (let at = 0; at < bytes.length; at += WRITE_BYTES) yield bytes.subarray(at, at + WRITE_BYTES)
+function digestOf(pieces: readonly Buffer[], end: number): Buffer {
+  const digest = createHash('sha256')
+  for (const [i, piece] of pieces.entries()) digest.update(piece.subarray(0, end - i * PIECE_BYTES))
+  return digest.digest()
 }

@@ -1,16 +1,20 @@
 import type { Part, Upload } from '../destinations/destination.ts'
 import type { Disk } from '../disks/disk.ts'
-import { KiB } from '../domain/bytes.ts'
+import { MiB } from '../domain/bytes.ts'
 import type { Layout } from '../formats/format.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { Engine } from './engine.ts'
 import { PartFeed } from './part-feed.ts'
 import { type Chunk, readLayout } from './read-layout.ts'
 
-/** Below 256 KiB the calls cost more than the bytes; above 1 MiB nothing is gained. */
-const BUFFER_BYTES = 512 * KiB
-/** 32 MiB: two parts of 16 MiB can be under way while the file is read, and hashed, once and in order. */
-const POOL_BUFFERS = 64
+/** Every chunk wakes a thread that reads and one that hashes: smaller ones cost more than their bytes. */
+const BUFFER_BYTES = MiB
+/** For a file in one body: enough that reading, hashing and sending go on side by side. */
+const POOL_BUFFERS = 6
+/** For one in parts: two parts of 16 MiB can be under way while the file is read, and hashed, once and in order. */
+const POOL_BUFFERS_OF_PARTS = 32
+/** Reading does not run further ahead of hashing: what was read just now is still in the processor's cache. */
+const UNHASHED_CHUNKS = 4
 
 /** What was sent. Digests are lower-case hex. */
 export type Transferred = {
@@ -37,7 +41,7 @@ export async function transfer(
 ): Promise<Transferred> {
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
-  using pool = new BufferPool(buffers, BUFFER_BYTES, POOL_BUFFERS)
+  using pool = new BufferPool(buffers, BUFFER_BYTES, upload.parallel > 1 ? POOL_BUFFERS_OF_PARTS : POOL_BUFFERS)
   using hash = hashers.start('sha256')
   const underWay = new Set<Promise<void>>()
   const feeds = new Set<PartFeed>()
@@ -45,6 +49,8 @@ export async function transfer(
     for (const feed of feeds) feed.fail(stop.reason)
   })
   let parts = 0
+  let unhashed = 0
+  let readOn = () => {}
 
   const startPart = (part: Part): PartFeed => {
     const feed = new PartFeed(onSent)
@@ -67,12 +73,19 @@ export async function transfer(
   try {
     for (const part of partsOf(source.layout.length, upload.partBytes)) {
       while (underWay.size >= upload.parallel) await Promise.race(underWay)
+      stop.throwIfAborted() // nobody would tell a feed that began later
       const feed = startPart(part)
       parts = part.number
       for await (const chunk of readLayout(source, { from: part.offset, to: part.offset + part.length }, pool, stop)) {
         const shared = heldTwice(chunk)
-        hash.update(shared.bytes, shared.release)
+        unhashed++
+        hash.update(shared.bytes, () => {
+          unhashed--
+          shared.release()
+          readOn()
+        })
         feed.push(shared)
+        if (unhashed >= UNHASHED_CHUNKS) await new Promise<void>((resolve) => (readOn = resolve))
       }
       feed.end()
     }

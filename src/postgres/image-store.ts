@@ -46,8 +46,16 @@ const sortExpressions: Readonly<Record<ImageQuery['sortKey'], string>> = {
   container_format: `coalesce(container_format, '') collate "C"`
 }
 
-/** Images' rows in Postgres. Deletion is locked by the table `tasks`: an image stays while a task that has not ended names it. */
-export function imageStore(pool: Pool): ImageStore {
+export type ImageLocks = {
+  /** Whether a temporary URL whose file is made from the image keeps it; otherwise it ends with the image. */
+  readonly byTempUrls: boolean
+}
+
+/**
+ * Images' rows in Postgres. Deletion is locked by the tables `tasks` and `temp_urls`: an image stays while a task that has not
+ * ended names it, or a living URL whose file is made from it.
+ */
+export function imageStore(pool: Pool, locks: ImageLocks = { byTempUrls: true }): ImageStore {
   return {
     create: (image) => create(pool, image),
     get: (viewer, id) => get(pool, viewer, id),
@@ -58,7 +66,7 @@ export function imageStore(pool: Pool): ImageStore {
     finishUpload: (id, uploadId, facts) => finishUpload(pool, id, uploadId, facts),
     failUpload: (id, uploadId) => failUpload(pool, id, uploadId),
     uploadOf: (id) => uploadOf(pool, id),
-    delete: (viewer, id) => deleteImage(pool, viewer, id)
+    delete: (viewer, id) => deleteImage(pool, locks, viewer, id)
   }
 }
 
@@ -169,16 +177,23 @@ async function uploadOf(pool: Pool, id: ImageId): Promise<string | undefined> {
   return rows[0]?.upload_id
 }
 
-/** Creating a task takes `for share` on the row; so after `for update` no task can appear before this transaction ends. */
-const deleteImage = (pool: Pool, viewer: Viewer, id: ImageId): Promise<DeleteOutcome> =>
+/**
+ * Creating a task takes `for share` on the row, and so does giving a URL more time; so after `for update` neither can appear
+ * before this transaction ends. A task that succeeds turns into its URL in one statement: one of the two is seen.
+ */
+const deleteImage = (pool: Pool, locks: ImageLocks, viewer: Viewer, id: ImageId): Promise<DeleteOutcome> =>
   inTransaction(pool, async (client) => {
     const image = await lockRow(client, viewer, id)
     if (!image) return { status: 'not_found' }
     if (!viewer.admin && image.owner !== viewer.owner) return { status: 'forbidden' }
     if (image.protected) return { status: 'protected' }
     // A statement of its own, with a snapshot taken after the lock: a sub-query of the delete would look too early.
-    const tasks = await openTasks(client, id)
-    if (tasks.length > 0) return { status: 'in_use', tasks }
+    const { tasks, tempUrls } = await holders(client, id)
+    if (tasks.length > 0 || (locks.byTempUrls && tempUrls.length > 0)) return { status: 'in_use', tasks, tempUrls }
+    await client.query(
+      'update temp_urls set revoked_at = now(), generation = generation + 1 where task_id = any($1::uuid[])',
+      [tempUrls]
+    )
     await client.query('delete from images where id = $1', [id])
     return { status: 'deleted', uploadId: image.upload_id }
   })
@@ -194,13 +209,19 @@ async function lockRow(client: PoolClient, viewer: Viewer, id: ImageId): Promise
   return rows[0]
 }
 
-async function openTasks(client: PoolClient, id: ImageId): Promise<TaskId[]> {
-  const { rows } = await client.query<{ id: string }>(
-    `select id from tasks where image_id = $1 and status in ('queued', 'processing', 'transferring')
+/** In one statement, with one snapshot: a task that turns into its URL meanwhile is one of the two. */
+async function holders(client: PoolClient, id: ImageId): Promise<{ tasks: TaskId[]; tempUrls: TaskId[] }> {
+  const { rows } = await client.query<{ id: string; ended: boolean }>(
+    `select id, created_at, false as ended from tasks
+      where image_id = $1 and status in ('queued', 'processing', 'transferring')
+     union all
+     select task_id, created_at, true from temp_urls
+      where image_id = $1 and virtual and revoked_at is null and expires_at > now()
      order by created_at, id`,
     [id]
   )
-  return rows.map((row) => taskId(row.id))
+  const those = (which: boolean) => rows.filter(({ ended }) => ended === which).map((row) => taskId(row.id))
+  return { tasks: those(false), tempUrls: those(true) }
 }
 
 /** In the order of the columns from `name` to `properties`. */

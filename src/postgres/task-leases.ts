@@ -1,10 +1,14 @@
 import type pg from 'pg'
 import { taskId } from '../domain/ids.ts'
+import type { ExportResult } from '../domain/task.ts'
+import { LAYOUT_VERSION } from '../export/content-id.ts'
 import { type Bell, type Claim, LeaseLost, type TaskStore } from '../export/ports.ts'
-import { sealedOf, type TaskRow, taskOf } from './task-row.ts'
+import { TEMPURL } from '../export/temp-url-request.ts'
+import { settledFile } from '../temp-urls/settled-file.ts'
+import { objectUrlOf, sealedOf, type TaskRow, taskOf } from './task-row.ts'
 
-/** Milliseconds. `keepMs` is how long a task is kept after its end. */
-export type LeaseSettings = { readonly leaseMs: number; readonly keepMs: number }
+/** Milliseconds. `keepMs` is how long a task is kept after its end, `tempUrlMs` how long one whose file is downloaded here. */
+export type LeaseSettings = { readonly leaseMs: number; readonly keepMs: number; readonly tempUrlMs: number }
 
 const ONGOING = `status in ('queued', 'processing', 'transferring')`
 const UNHELD = `(lease_until is null or lease_until < now())`
@@ -17,17 +21,38 @@ const UNCLAIM = 'lease_until = null, worker = null'
 const FORGET = `credentials_key_id = null, credentials_wrapped_key = null, credentials_ciphertext = null,
                 upload_state = null`
 
+/** In the statement that ends the task: the lock of the image goes over from the task to its URL without a gap. */
+const ISSUE_TEMP_URL = `, issued as (
+         insert into temp_urls (task_id, owner, image_id, expires_at, bytes, file_name, virtual, sha256, layout_version, ip_range)
+         select id, owner, image_id, expires_at, $5::bigint, $6, $7::boolean, $8, $9::integer, $10 from written
+       )`
+
+/** In the order of ISSUE_TEMP_URL. */
+function fileOf(result: ExportResult): unknown[] {
+  const { fileName, virtual, sha256 } = settledFile(result)
+  return [result.bytes, fileName, virtual, sha256, LAYOUT_VERSION]
+}
+
 type Leases = Pick<
   TaskStore,
-  'claimDue' | 'heartbeat' | 'startTransfer' | 'settleSuccess' | 'settleFailure' | 'release' | 'sweep'
+  'claimDue' | 'heartbeat' | 'note' | 'startTransfer' | 'settleSuccess' | 'settleFailure' | 'release' | 'sweep'
 >
 
 /** The statements that run tasks. All but the first and the last are fenced: they change the row of this very lease or none. */
-export function taskLeases(pool: pg.Pool, { leaseMs, keepMs }: LeaseSettings): Leases {
-  const fenced = async ({ task, epoch }: Claim, set: string, values: readonly unknown[]): Promise<void> => {
+export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseSettings): Leases {
+  const fenced = async (
+    { task, epoch }: Claim,
+    set: string,
+    values: readonly unknown[],
+    andThen = ''
+  ): Promise<void> => {
     const { rowCount } = await pool.query(
-      `update tasks set updated_at = now(), ${set}
-        where id = $1 and lease_epoch = $2 and status in ('processing', 'transferring')`,
+      `with written as (
+         update tasks set updated_at = now(), ${set}
+          where id = $1 and lease_epoch = $2 and status in ('processing', 'transferring')
+         returning *
+       )${andThen}
+       select from written`,
       [task.id, epoch, ...values]
     )
     if (rowCount !== 1) throw new LeaseLost(`the lease ${epoch} of task ${task.id} is over`)
@@ -65,12 +90,26 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs }: LeaseSettings): L
         msLeft: Number(row.ms_left),
         source: row.source,
         sealed: sealedOf(row),
-        uploadState: row.upload_state
+        uploadState: row.upload_state,
+        objectUrl: objectUrlOf(row),
+        suffix: row.object_suffix,
+        sent: row.sent
       }
     },
 
     heartbeat: (claim, progress) =>
       fenced(claim, `lease_until = now() + ${millis('$3')}, progress = $4`, [leaseMs, toJson(progress)]),
+
+    note: (claim, { suffix, sent, warnings, cleanup }) => {
+      const columns = { object_suffix: suffix, sent, warnings, cleanup }
+      const given = Object.entries(columns).filter(([, value]) => value !== undefined)
+      const set = given.map(([name], index) => `${name} = $${index + 3}`).join(', ')
+      return fenced(
+        claim,
+        set,
+        given.map(([, value]) => toJson(value))
+      )
+    },
 
     startTransfer: (claim, progress, uploadState) =>
       fenced(
@@ -79,8 +118,14 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs }: LeaseSettings): L
         [leaseMs, toJson(progress), toJson(uploadState)]
       ),
 
-    settleSuccess: (claim, result) =>
-      fenced(claim, `status = 'success', message = '', result = $4, ${ends}`, [keepMs, toJson(result)]),
+    async settleSuccess(claim, result) {
+      const succeeds = `status = 'success', message = '', result = $4, ${ends}`
+      if (claim.task.request.exportTo !== TEMPURL) return fenced(claim, succeeds, [keepMs, toJson(result)])
+      const { ttl_seconds, ip_range = null } = claim.task.request.options.tempUrl
+      const lifeMs = ttl_seconds === undefined ? tempUrlMs : ttl_seconds * 1000
+      const given = [...fileOf(result), ip_range]
+      return fenced(claim, succeeds, [lifeMs, toJson(result), ...given], ISSUE_TEMP_URL)
+    },
 
     settleFailure: (claim, message, failure) =>
       fenced(claim, `status = 'failure', message = $4, failure = $5, ${ends}`, [keepMs, message, toJson(failure)]),

@@ -1,5 +1,16 @@
+import type { ExportOptions } from '../domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../domain/ids.ts'
-import type { ExportResult, Failure, FormatOptions, Progress, Task, TaskStatus } from '../domain/task.ts'
+import type {
+  Cleanup,
+  ExportResult,
+  Failure,
+  FormatOptions,
+  Progress,
+  SentFile,
+  Task,
+  TaskStatus,
+  Warning
+} from '../domain/task.ts'
 import type { Sealed, SourceIdentity } from '../export/ports.ts'
 
 /** A row of `tasks` as pg hands it out. */
@@ -13,9 +24,16 @@ export type TaskRow = {
   readonly export_to: string
   readonly export_format: string
   readonly format_options: FormatOptions
+  readonly options: ExportOptions
+  readonly object_url: string | null
+  readonly object_suffix: number
+  readonly sent: SentFile | null
+  readonly warnings: readonly Warning[]
+  readonly cleanup: Cleanup | null
   readonly export_id: string
   readonly source: SourceIdentity
   readonly credentials_kind: string | null
+  readonly credentials_fingerprint: string | null
   readonly credentials_key_id: string | null
   readonly credentials_wrapped_key: Buffer | null
   readonly credentials_ciphertext: Buffer | null
@@ -43,7 +61,8 @@ export const taskOf = (row: TaskRow): Task => ({
     imageId: imageId(row.image_id),
     exportTo: row.export_to,
     exportFormat: row.export_format,
-    formatOptions: row.format_options
+    formatOptions: row.format_options,
+    options: row.options
   },
   exportId: row.export_id,
   status: row.status,
@@ -51,8 +70,14 @@ export const taskOf = (row: TaskRow): Task => ({
   progress: row.progress,
   failure: row.failure,
   result: row.result,
+  warnings: row.warnings,
+  cleanup: row.cleanup,
   credentials: row.credentials_kind
-    ? { kind: row.credentials_kind, state: row.credentials_ciphertext ? 'sealed' : 'purged' }
+    ? {
+        kind: row.credentials_kind,
+        fingerprint: row.credentials_fingerprint,
+        state: row.credentials_ciphertext ? 'sealed' : 'purged'
+      }
     : null,
   attempts: row.attempts,
   createdAt: row.created_at,
@@ -61,6 +86,10 @@ export const taskOf = (row: TaskRow): Task => ({
   finishedAt: row.finished_at,
   expiresAt: row.expires_at
 })
+
+/** Rows from before objects could be named have `<export_to>/<export_id>`. */
+export const objectUrlOf = ({ object_url, export_to, export_id }: TaskRow): string =>
+  object_url ?? `${export_to.replace(/\/$/, '')}/${export_id}`
 
 export function sealedOf(row: TaskRow): Sealed | null {
   const { credentials_key_id: keyId, credentials_wrapped_key: wrappedKey, credentials_ciphertext: ciphertext } = row

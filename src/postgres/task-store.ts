@@ -1,10 +1,14 @@
 import type pg from 'pg'
 import type { TaskStore } from '../export/ports.ts'
 import { type LeaseSettings, taskLeases } from './task-leases.ts'
+import { taskLists } from './task-lists.ts'
+import { taskPace } from './task-pace.ts'
 import { type TaskLimits, taskRecords } from './task-records.ts'
 
 /** Tasks in Postgres: what clients create and read, and what workers claim and settle. */
 export const createTaskStore = (pool: pg.Pool, settings: TaskLimits & LeaseSettings): TaskStore => ({
   ...taskRecords(pool, settings),
+  ...taskLists(pool),
+  ...taskPace(pool),
   ...taskLeases(pool, settings)
 })

@@ -12,7 +12,15 @@ const FILE = new URL('../../openapi/openapi.json', import.meta.url)
 export async function openapiDocument(): Promise<string> {
   const destinations = createDestinations({ hashers: createHashers(1), allowedNetworks: [], allowedEndpoints: [] })
   const app = buildApp({
-    tasks: { createExport: unused, getTask: unused, listTasks: unused },
+    tasks: { createExport: unused, preflightExport: unused, getTask: unused, listTasks: unused },
+    tempUrls: {
+      links: unused,
+      find: unused,
+      download: unused,
+      issue: unused,
+      revoke: unused,
+      downloads: unused
+    },
     images: {
       createImage: unused,
       getImage: unused,

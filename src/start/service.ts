@@ -6,7 +6,8 @@ import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { EmbeddedPostgresError } from '../embedded/postgres-error.ts'
 import { createLogger } from '../logger.ts'
 import { SchemaMismatch } from '../postgres/migrate.ts'
-import { KeyFileInvalid } from '../vault/keys.ts'
+import { KeyFileInvalid } from '../vault/key-file.ts'
+import { keepMemoryToOurselves } from './memory.ts'
 
 /** Parts started so far; they are closed in the opposite order, whether the start succeeded or not. */
 export class Parts {
@@ -56,6 +57,8 @@ export async function runOnce(
   try {
     const config = readConfig(process.env, options)
     log = createLogger(config.LOG_LEVEL)
+    delete process.env.KEK // so that no child, report or debugger has it
+    await keepMemoryToOurselves(log)
     await work(config, log)
   } catch (error) {
     const sentence = sentenceFor(error)

@@ -1,61 +1,35 @@
-import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { open, readFile, stat } from 'node:fs/promises'
+import { createHash, hkdfSync } from 'node:crypto'
 
 export const KEY_BYTES = 32
 
 /** Key-encryption keys by id. New tasks are sealed with `current`; the others still open what was sealed with them. */
 export type Keys = { readonly current: string; readonly byId: ReadonlyMap<string, Buffer> }
 
-/** The key file is missing, readable by others, or not what it should be. */
-export class KeyFileInvalid extends Error {
-  override readonly name = 'KeyFileInvalid'
+/** Keys of 32 bytes without names, the current one first: each is named after a digest of itself. */
+export function namedKeys(keys: readonly Buffer[]): Keys {
+  const byId = new Map(keys.map((key) => [createHash('sha256').update(key).digest('hex').slice(0, 12), key]))
+  const [current = ''] = byId.keys()
+  return { current, byId }
+}
+
+/** The key-encryption key of that name. */
+export function keyOf(keys: Keys, id: string): Buffer {
+  const key = keys.byId.get(id)
+  if (!key) throw new Error(`there is no key-encryption key ${JSON.stringify(id)}`)
+  return key
 }
 
 /**
- * Reads a key file: `{"current": "<id>", "keys": {"<id>": "<32 bytes as base64>"}}`, mode 0600.
- * To rotate, add a key, make it current, and keep the old one until no task is left that was sealed with it.
- * @throws KeyFileInvalid, without any of the file's content in the message
+ * A key for one other purpose, made of the current one.
+ * @see https://www.rfc-editor.org/rfc/rfc5869 HKDF
  */
-export async function readKeys(path: string): Promise<Keys> {
-  const { mode } = await stat(path).catch((cause: Error) => {
-    throw new KeyFileInvalid(`KEK_FILE cannot be read: ${path} is missing or not accessible`, { cause })
-  })
-  if ((mode & 0o077) !== 0) throw new KeyFileInvalid(`KEK_FILE may be readable by its owner only: chmod 600 ${path}`)
-  return parseKeys(await readFile(path, 'utf8'))
+export const derivedKey = (keys: Keys, purpose: string): Buffer => derive(keyOf(keys, keys.current), purpose)
+
+/** The same of every key, the current one first: what was made with an older one is still known. */
+export const derivedKeys = (keys: Keys, purpose: string): Buffer[] => {
+  const others = [...keys.byId.keys()].filter((id) => id !== keys.current)
+  return [keys.current, ...others].map((id) => derive(keyOf(keys, id), purpose))
 }
 
-/** As readKeys; makes the file with one new key when there is none. */
-export async function readOrMakeKeys(path: string): Promise<Keys> {
-  const content = { current: 'k1', keys: { k1: randomBytes(KEY_BYTES).toString('base64') } }
-  try {
-    await using file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
-    await file.writeFile(`${JSON.stringify(content)}\n`)
-    await file.sync()
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  }
-  return readKeys(path)
-}
-
-function parseKeys(text: string): Keys {
-  const invalid = () =>
-    new KeyFileInvalid('KEK_FILE must hold {"current": "<id>", "keys": {"<id>": "<32 bytes as base64>"}}')
-  let content: unknown
-  try {
-    content = JSON.parse(text)
-  } catch {
-    throw invalid() // without the parser's message: it quotes the text
-  }
-  if (!isRecord(content) || typeof content.current !== 'string' || !isRecord(content.keys)) throw invalid()
-  const byId = new Map<string, Buffer>()
-  for (const [id, key] of Object.entries(content.keys)) {
-    const bytes = typeof key === 'string' ? Buffer.from(key, 'base64') : undefined
-    if (bytes?.length !== KEY_BYTES) throw invalid()
-    byId.set(id, bytes)
-  }
-  if (!byId.has(content.current)) throw invalid()
-  return { current: content.current, byId }
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+const derive = (key: Buffer, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', key, '', `glance-export ${purpose}`, KEY_BYTES))

@@ -9,12 +9,14 @@ export type DestinationHarness = AsyncDisposable & {
   readonly destination: Destination
   /** True when nothing can be seen at the target before commit. */
   readonly atomic: boolean
+  /** True when the marks of an export can be kept with the object. */
+  readonly marks: boolean
   /** A new target of that length, its server in order. */
   target(length: number): UploadTarget
   /** What a reader of the target sees now; undefined when there is no object. */
   read(target: UploadTarget): Promise<Buffer | undefined>
   /** How many unfinished uploads and objects the server keeps. */
-  kept(): number
+  kept(): number | Promise<number>
   /** The next request that carries a part gets this fault. */
   breakNextPart(fault: Fault): void
 }
@@ -75,8 +77,15 @@ function partsOf(upload: Upload, length: number): Part[] {
   })
 }
 
+/** The faults a harness can make: of a connection and of answers with a status, of a connection only, or none at all. */
+type Faults = 'http' | 'connection' | 'none'
+
 /** The promises of destination.ts as tests. Every driver calls this once with its harness. */
-export function describeDestination(name: string, start: (limits: Limits) => Promise<DestinationHarness>): void {
+export function describeDestination(
+  name: string,
+  start: (limits: Limits) => Promise<DestinationHarness>,
+  faults: Faults = 'http'
+): void {
   describe(`${name} destination`, () => {
     let harness: DestinationHarness
     beforeEach(async () => {
@@ -106,7 +115,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         for (let part = waiting.pop(); part; part = waiting.pop()) await upload.putPart(part, source(part), never())
       })
       await Promise.all(lanes)
-      return { target, location: await upload.commit(never()) }
+      return { target, location: (await upload.commit(never())).location }
     }
 
     describe('when all goes well', () => {
@@ -127,7 +136,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
 
         expect(location).toBe(target.url.href)
         expect((await harness.read(target))?.equals(expected(length))).toBe(true)
-        expect(harness.kept()).toBe(1)
+        expect(await harness.kept()).toBe(1)
       })
 
       it('shows nothing before commit, where it can', async () => {
@@ -166,7 +175,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await upload.abort()
         await upload.abort()
 
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
       })
 
       it('removes what was sent', async () => {
@@ -176,7 +185,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await upload.abort()
         await upload.abort()
 
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
         expect(await harness.read(target)).toBeUndefined()
       })
 
@@ -195,7 +204,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await expect(sent).rejects.toThrow('aborted')
         expect(await endedBeforeAbort).toBe(true)
         expect(body.asked).toBeLessThan(first.length / CHUNK_BYTES)
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
       })
     })
 
@@ -208,8 +217,62 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await harness.destination.discard({ ...target, length: 0 }, upload.state, never())
         await harness.destination.discard({ ...target, length: 0 }, upload.state, never())
 
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
         expect(await harness.read(target)).toBeUndefined()
+      })
+    })
+
+    describe('what stands there', () => {
+      const readAll = async (target: UploadTarget, range: { from: number; to: number }): Promise<Buffer> => {
+        const chunks: Buffer[] = []
+        for await (const chunk of harness.destination.read(target, range, never())) chunks.push(Buffer.from(chunk))
+        return Buffer.concat(chunks)
+      }
+
+      it('is nothing before, the object afterwards, and nothing once it was removed, which may be repeated', async () => {
+        const before = harness.target(100 * KiB)
+        expect(await harness.destination.find(before, never())).toEqual({ status: 'absent' })
+
+        const { target } = await store(100 * KiB)
+        expect(await harness.destination.find(target, never())).toEqual({
+          status: 'present',
+          length: 100 * KiB,
+          exportId: harness.marks ? target.marks.exportId : undefined,
+          contentId: harness.marks ? target.marks.contentId : undefined
+        })
+
+        await harness.destination.remove(target, never())
+        await harness.destination.remove(target, never())
+        expect(await harness.destination.find(target, never())).toEqual({ status: 'absent' })
+        expect(await harness.kept()).toBe(0)
+      })
+
+      it('can be read back, whole and in ranges', async () => {
+        const length = 300 * KiB + 1
+        const { target } = await store(length)
+
+        expect((await readAll(target, { from: 0, to: length })).equals(expected(length))).toBe(true)
+        expect((await readAll(target, { from: 1, to: 2 })).equals(expected(2).subarray(1))).toBe(true)
+        expect(
+          (await readAll(target, { from: length - 70_000, to: length })).equals(expected(length).subarray(-70_000))
+        ).toBe(true)
+      })
+
+      it('cannot be read when there is nothing', async () => {
+        await expect(readAll(harness.target(10), { from: 0, to: 10 })).rejects.toBeInstanceOf(DestinationError)
+      })
+    })
+
+    describe('checks', () => {
+      it('pass at a place in order, each once, and leave nothing behind', async () => {
+        const checks = harness.destination.checks(harness.target(100 * MiB))
+
+        for (const { run } of checks) await run(never())
+
+        const ids = checks.map(({ id }) => id)
+        expect(ids.length).toBeGreaterThan(0)
+        expect(new Set(ids).size).toBe(ids.length)
+        expect(await harness.kept()).toBe(0)
       })
     })
 
@@ -224,7 +287,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await expect(upload.putPart(first, dies(), never())).rejects.toThrow('source died')
         await upload.abort()
 
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
         expect(await harness.read(target)).toBeUndefined()
       })
 
@@ -239,7 +302,7 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         await expect(upload.putPart(first, wrong, never())).rejects.toMatchObject({ code: 'SOURCE_READ_FAILED' })
         await upload.abort()
 
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
       })
 
       it('is not read any more once the signal has fired', async () => {
@@ -257,28 +320,30 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
         expect(askedThen).toBe(5)
         expect(body.asked).toBe(askedThen)
         await upload.abort()
-        expect(harness.kept()).toBe(0)
+        expect(await harness.kept()).toBe(0)
       })
 
-      it('is not read any more when the signal fires while the destination takes nothing', async () => {
-        const { upload, first, body } = await begin(16 * MiB)
-        harness.breakNextPart({ kind: 'stall' })
-        const stop = new AbortController()
-        const sent = upload.putPart(first, body, stop.signal)
-        sent.catch(() => {})
-        for (let before = -1; before !== body.asked || before === 0; ) {
-          before = body.asked
-          await new Promise((resolve) => setTimeout(resolve, 200))
-        }
-        const askedThen = body.asked
+      if (faults !== 'none') {
+        it('is not read any more when the signal fires while nothing is taken', async () => {
+          const { upload, first, body } = await begin(16 * MiB)
+          harness.breakNextPart({ kind: 'stall' })
+          const stop = new AbortController()
+          const sent = upload.putPart(first, body, stop.signal)
+          sent.catch(() => {})
+          for (let before = -1; before !== body.asked || before === 0; ) {
+            before = body.asked
+            await new Promise((resolve) => setTimeout(resolve, 200))
+          }
+          const askedThen = body.asked
 
-        stop.abort(new Error('lease lost'))
+          stop.abort(new Error('lease lost'))
 
-        await expect(sent).rejects.toThrow('lease lost')
-        expect(body.asked).toBe(askedThen)
-        expect(askedThen).toBeLessThan(first.length / CHUNK_BYTES)
-        await upload.abort()
-      })
+          await expect(sent).rejects.toThrow('lease lost')
+          expect(body.asked).toBe(askedThen)
+          expect(askedThen).toBeLessThan(first.length / CHUNK_BYTES)
+          await upload.abort()
+        })
+      }
 
       it('is not read at all when the signal fired before', async () => {
         const { upload, first, body } = await begin(10)
@@ -290,13 +355,17 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
       })
     })
 
+    if (faults === 'none') return
+
     describe('when the destination', () => {
-      it.each<[string, Fault, object]>([
-        ['refuses', { kind: 'answer', status: 403 }, { code: 'DEST_FORBIDDEN', permanent: true }],
-        ['is overloaded', { kind: 'answer', status: 503 }, { code: 'DEST_THROTTLED', permanent: false }],
+      const broken: [string, Fault, object][] = [
         ['resets', { kind: 'reset', afterBytes: 1 * MiB }, { code: 'DEST_UNREACHABLE', permanent: false }],
         ['takes no bytes', { kind: 'stall' }, { code: 'DEST_UNREACHABLE', permanent: false }],
-        ['never answers', { kind: 'hang' }, { code: 'DEST_UNREACHABLE', permanent: false }],
+        ['never answers', { kind: 'hang' }, { code: 'DEST_UNREACHABLE', permanent: false }]
+      ]
+      const answered: [string, Fault, object][] = [
+        ['refuses', { kind: 'answer', status: 403 }, { code: 'DEST_FORBIDDEN', permanent: true }],
+        ['is overloaded', { kind: 'answer', status: 503 }, { code: 'DEST_THROTTLED', permanent: false }],
         [
           'claims success early',
           { kind: 'answer', status: 200 },
@@ -307,49 +376,61 @@ export function describeDestination(name: string, start: (limits: Limits) => Pro
           { kind: 'answer', status: 307, headers: { location: 'http://169.254.169.254/latest/' } },
           { code: 'DEST_REJECTED', permanent: true }
         ]
-      ])('%s, it says so and stops reading', async (_, fault, failure) => {
-        if (fault.kind === 'stall' || fault.kind === 'hang') {
-          await harness[Symbol.asyncDispose]()
-          harness = await start(IMPATIENT)
+      ]
+      it.each(faults === 'http' ? [...broken, ...answered] : broken)(
+        '%s, it says so and stops reading',
+        async (_, fault, failure) => {
+          if (fault.kind === 'stall' || fault.kind === 'hang') {
+            await harness[Symbol.asyncDispose]()
+            harness = await start(IMPATIENT)
+          }
+          const { upload, first, body } = await begin(16 * MiB)
+          harness.breakNextPart(fault)
+
+          const error = await upload.putPart(first, body, never()).catch((thrown: unknown) => thrown)
+          const askedThen = body.asked
+          await new Promise((resolve) => setTimeout(resolve, 50))
+
+          expect(error).toBeInstanceOf(DestinationError)
+          expect(error).toMatchObject(failure)
+          expect(body.asked).toBe(askedThen)
+          if (fault.kind !== 'hang') expect(body.asked).toBeLessThan(first.length / CHUNK_BYTES)
+          await upload.abort()
+          expect(await harness.kept()).toBe(0)
         }
-        const { upload, first, body } = await begin(16 * MiB)
-        harness.breakNextPart(fault)
+      )
 
-        const error = await upload.putPart(first, body, never()).catch((thrown: unknown) => thrown)
-        const askedThen = body.asked
-        await new Promise((resolve) => setTimeout(resolve, 50))
+      if (faults === 'http') {
+        it('sends an endless refusal, it is read in part only', async () => {
+          const { upload, first, body } = await begin(1000)
+          harness.breakNextPart({ kind: 'endless answer', status: 403 })
 
-        expect(error).toBeInstanceOf(DestinationError)
-        expect(error).toMatchObject(failure)
-        expect(body.asked).toBe(askedThen)
-        if (fault.kind !== 'hang') expect(body.asked).toBeLessThan(first.length / CHUNK_BYTES)
-        await upload.abort()
-        expect(harness.kept()).toBe(0)
-      })
+          await expect(upload.putPart(first, body, never())).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
+          await upload.abort()
+        })
+      }
 
-      it('sends an endless refusal, it is read in part only', async () => {
-        const { upload, first, body } = await begin(1000)
-        harness.breakNextPart({ kind: 'endless answer', status: 403 })
+      if (faults === 'http') {
+        it('refuses, the error names the host and nothing secret', async () => {
+          const { target, upload, first, body } = await begin(1000)
+          harness.breakNextPart({
+            kind: 'answer',
+            status: 403,
+            body: '<Error><Code>Hostile</Code>hostile text</Error>'
+          })
 
-        await expect(upload.putPart(first, body, never())).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
-        await upload.abort()
-      })
+          const error = await upload.putPart(first, body, never()).catch((thrown: unknown) => thrown)
 
-      it('refuses, the error names the host and nothing secret', async () => {
-        const { target, upload, first, body } = await begin(1000)
-        harness.breakNextPart({ kind: 'answer', status: 403, body: '<Error><Code>Hostile</Code>hostile text</Error>' })
-
-        const error = await upload.putPart(first, body, never()).catch((thrown: unknown) => thrown)
-
-        const { message } = error as DestinationError
-        const secrets = Object.values(target.credentials?.unwrap() ?? {}).filter((value) =>
-          String(value).includes('secret')
-        )
-        expect(message).toContain('127.0.0.1')
-        for (const hidden of ['?', 'ostile', target.url.pathname, ...secrets])
-          expect(message).not.toContain(String(hidden))
-        await upload.abort()
-      })
+          const { message } = error as DestinationError
+          const secrets = Object.values(target.credentials?.unwrap() ?? {}).filter((value) =>
+            String(value).includes('secret')
+          )
+          expect(message).toContain('127.0.0.1')
+          for (const hidden of ['?', 'ostile', target.url.pathname, ...secrets])
+            expect(message).not.toContain(String(hidden))
+          await upload.abort()
+        })
+      }
 
       it('failed once, the same part may be sent again', async () => {
         const { target, upload, first, body } = await begin(1 * MiB)

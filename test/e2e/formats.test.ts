@@ -118,7 +118,7 @@ describe('exports', () => {
   })
 
   it.each(OUTPUTS)('to %s %o in parts', async (format, options, qemuFormat) => {
-    await using store = await s3Server({ buckets: ['backup'], accessKeyId: KEY_ID })
+    await using store = await s3Server({ buckets: ['backup'], keys: { [KEY_ID]: undefined } })
     const task = await client.ended(
       await client.export(ids.qcow2 ?? '', 's3://backup/vm', {
         export_format: format,
@@ -172,7 +172,7 @@ describe('exports', () => {
       ['vmdk', {}]
     ])('to %s %o end in failure and leave nothing, at any destination', async (format, options) => {
       await using place = await putServer()
-      await using store = await s3Server({ buckets: ['backup'], accessKeyId: KEY_ID })
+      await using store = await s3Server({ buckets: ['backup'], keys: { [KEY_ID]: undefined } })
       const credentials = { kind: 's3_static', access_key_id: KEY_ID, secret_access_key: 'x', addressing_style: 'path' }
       const asked = { export_format: format, format_options: options }
       const tasks = [

@@ -43,8 +43,8 @@ it('README: every command of "Use it" does what the text says', async () => {
     return stdout === '' ? {} : JSON.parse(stdout)
   }
 
-  expect(commands).toHaveLength(4)
-  const [images = '', create = '', show = '', remove = ''] = commands
+  expect(commands).toHaveLength(6)
+  const [images = '', create = '', show = '', remove = '', preflight = '', options = ''] = commands
   const [makeImage = '', upload = ''] = images.split('\n\n')
   env.IMAGE = (await shell(makeImage)).id
   await shell(upload)
@@ -56,6 +56,23 @@ it('README: every command of "Use it" does what the text says', async () => {
     export_location: task.export_location
   })
   expect(place.seen.find(({ method }) => method === 'PUT')?.headers.authorization).toMatch(/^Basic /)
+
+  expect(await shell(preflight)).toMatchObject({
+    ok: true,
+    checks: expect.any(Array),
+    estimate: { bytes_min: expect.any(Number) }
+  })
+  const written = await new Client(url).ended(String((await shell(options)).id))
+  const named = new RegExp(`^${env.PLACE}/\\d{4}-\\d\\d-\\d\\d/web-01\\.vmdk$`)
+  expect(written).toMatchObject({
+    task_status: 'success',
+    warnings: [],
+    export_location: expect.stringMatching(named),
+    result: { verify: { level: 'full', ok: true } }
+  })
+  const path = new URL(String(written.export_location)).pathname
+  for (const ending of ['', '.sha256', '.manifest.json']) expect(place.objects.has(path + ending)).toBe(true)
+
   expect(await shell(remove)).toEqual({})
 })
 

@@ -9,10 +9,11 @@ export type Fault =
   | { readonly kind: 'stall' }
   /** Reads everything and answers nothing. */
   | { readonly kind: 'hang' }
-  /** Answers at once, without reading the body and without handing the request on. */
+  /** Answers at once, or after that many bytes of the body and with a reset; does not hand the request on. */
   | {
       readonly kind: 'answer'
       readonly status: number
+      readonly afterBytes?: number
       readonly headers?: Readonly<Record<string, string>>
       readonly body?: string | Buffer
     }
@@ -22,6 +23,8 @@ export type Fault =
   | { readonly kind: 'lose answer' }
   /** Flips a bit of the body at that place on the way. */
   | { readonly kind: 'corrupt'; readonly atByte: number }
+  /** Hands on that many bytes of the body only, as if they were all. */
+  | { readonly kind: 'shorten'; readonly toBytes: number }
   /** Hands the request on, with other headers in the answer; undefined takes one out. */
   | { readonly kind: 'change headers'; readonly headers: Readonly<Record<string, string | undefined>> }
 
@@ -33,16 +36,19 @@ export async function faultServer(upstreamPort: number) {
   const seen: { readonly method: string; readonly url: string }[] = []
   const agent = new http.Agent({ keepAlive: true })
 
-  const server = http.createServer((request, response) => {
+  const takeRequest = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean) => {
     const { method = '', url = '' } = request
     seen.push({ method, url })
     const rule = rules.find(({ match, times }) => times > 0 && match({ method, url }))
     if (rule) rule.times -= 1
+    if (asksFirst && !refusesAtOnce(rule?.fault)) response.writeContinue()
     const broken = () => request.socket.resetAndDestroy()
     apply(rule?.fault, request, response, broken, () =>
       handOn(upstreamPort, agent, rule?.fault, request, response, broken)
     )
-  })
+  }
+  const server = http.createServer((request, response) => takeRequest(request, response, false))
+  server.on('checkContinue', (request, response) => takeRequest(request, response, true))
   server.requestTimeout = 0
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -64,6 +70,9 @@ export async function faultServer(upstreamPort: number) {
   }
 }
 
+const refusesAtOnce = (fault: Fault | undefined): boolean =>
+  fault?.kind === 'endless answer' || (fault?.kind === 'answer' && fault.afterBytes === undefined)
+
 function apply(
   fault: Fault | undefined,
   request: IncomingMessage,
@@ -78,9 +87,12 @@ function apply(
     case 'hang':
       request.resume()
       return
-    case 'answer':
-      response.writeHead(fault.status, fault.headers).end(fault.body)
+    case 'answer': {
+      const answer = () => response.writeHead(fault.status, fault.headers).end(fault.body)
+      if (fault.afterBytes === undefined) answer()
+      else afterBytes(request, fault.afterBytes, () => answer().on('finish', broken))
       return
+    }
     case 'endless answer': {
       response.writeHead(fault.status)
       const more = () => {
@@ -90,17 +102,24 @@ function apply(
       more()
       return
     }
-    case 'reset': {
-      let bytes = 0
-      request.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes >= fault.afterBytes) broken()
-      })
+    case 'reset':
+      afterBytes(request, fault.afterBytes, broken)
       return
-    }
     default:
       forward()
   }
+}
+
+/** Reads no further then. */
+function afterBytes(request: IncomingMessage, limit: number, then: () => void): void {
+  let bytes = 0
+  const count = (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes < limit) return
+    request.off('data', count).pause()
+    then()
+  }
+  request.on('data', count)
 }
 
 function handOn(
@@ -111,7 +130,9 @@ function handOn(
   response: ServerResponse,
   broken: () => void
 ): void {
-  const { method, url, headers } = request
+  const { method, url } = request
+  const { expect: _asked, ...headers } = request.headers
+  if (fault?.kind === 'shorten') headers['content-length'] = String(fault.toBytes)
   const upstream = http.request({ host: '127.0.0.1', port, agent, method, path: url, headers }, (answer) => {
     if (fault?.kind === 'lose answer') {
       answer.resume().on('end', broken)
@@ -128,7 +149,8 @@ function handOn(
   request.on('aborted', () => upstream.destroy())
 
   let at = 0
-  request.on('data', (chunk: Buffer) => {
+  request.on('data', (whole: Buffer) => {
+    const chunk = fault?.kind === 'shorten' ? whole.subarray(0, Math.max(0, fault.toBytes - at)) : whole
     const place = fault?.kind === 'corrupt' ? fault.atByte - at : -1
     if (place >= 0 && place < chunk.length) chunk[place] = (chunk[place] ?? 0) ^ 1
     at += chunk.length

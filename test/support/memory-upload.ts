@@ -32,8 +32,8 @@ export function memoryUpload(
       state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
       await (options.put ?? store)(part, body, signal).finally(() => state.underWay--)
     },
-    commit: async () => '',
-    abort: async () => {}
+    commit: async () => ({ location: '' }),
+    abort: async () => []
   }
   return { upload, file, state }
 }

@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
-/** A web server in memory that takes PUT, GET, HEAD and DELETE. With `tls` it speaks https. */
+/** A web server in memory that takes PUT, GET, HEAD and DELETE, and `If-None-Match: *`. With `tls` it speaks https. */
 export async function putServer(tls?: ServerOptions) {
   const objects = new Map<string, Buffer>()
   const seen: { readonly method: string; readonly path: string; readonly headers: IncomingHttpHeaders }[] = []
@@ -15,9 +15,13 @@ export async function putServer(tls?: ServerOptions) {
     const body = await buffer(request).catch(() => undefined)
     if (body === undefined) return
     const stored = objects.get(path)
-    if (method === 'PUT') {
+    if (method === 'PUT' && stored && headers['if-none-match'] === '*') {
+      response.writeHead(412).end()
+    } else if (method === 'PUT' || method === 'POST') {
       objects.set(path, body)
       response.writeHead(stored ? 204 : 201).end()
+    } else if (!['GET', 'HEAD', 'DELETE'].includes(method)) {
+      response.writeHead(405).end()
     } else if (stored === undefined) {
       response.writeHead(404).end()
     } else if (method === 'DELETE') {

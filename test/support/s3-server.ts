@@ -9,8 +9,12 @@ type StoredObject = {
   readonly etag: string
   readonly mediaType: string
   readonly metadata: Readonly<Record<string, string>>
+  readonly storageClass: string | undefined
+  /** `AES256`, `aws:kms` and the key, or the MD5 of the customer's key. */
+  readonly encryption: string | undefined
+  tags: Readonly<Record<string, string>>
 }
-type StoredUpload = Pick<StoredObject, 'mediaType' | 'metadata'> & {
+type StoredUpload = Omit<StoredObject, 'body' | 'etag'> & {
   readonly place: string
   readonly parts: Map<number, { readonly body: Buffer; readonly etag: string }>
 }
@@ -29,11 +33,23 @@ class S3Error extends Error {
   }
 }
 
+export type S3ServerSettings = {
+  readonly buckets: readonly string[]
+  /** Key ids that are known, and the session token that each needs. */
+  readonly keys: Readonly<Record<string, string | undefined>>
+  /** As Swift does: takes a customer's key and stores plain bytes. */
+  readonly ignoresEncryption?: boolean
+  /** As Ceph 16 does: drops the tags of a multipart upload, and the condition of its completing call. */
+  readonly forgets?: boolean
+  /** As some do: does not know the condition of the completing call. */
+  readonly refusesConditions?: boolean
+}
+
 /**
- * The part of S3 that multipart uploads use, in memory, path style. Requests have to be signed (SigV4, in a header or in the
- * query) with a known key id; the signature itself is not computed.
+ * The part of S3 that exports use, in memory, path style. Requests have to be signed (SigV4, in a header or in the query) with
+ * a known key id; the signature itself is not computed.
  */
-export async function s3Server(settings: { readonly buckets: readonly string[]; readonly accessKeyId: string }) {
+export async function s3Server(settings: S3ServerSettings) {
   const objects = new Map<string, StoredObject>()
   const uploads = new Map<string, StoredUpload>()
 
@@ -52,15 +68,24 @@ export async function s3Server(settings: { readonly buckets: readonly string[]; 
       if (found?.place !== place) throw new S3Error(404, 'NoSuchUpload')
       return found
     }
-    switch (`${request.method} ${uploadId === null ? (query.has('uploads') ? 'uploads' : 'object') : 'upload'}`) {
+    const object = () => {
+      const found = objects.get(place)
+      if (found === undefined) throw new S3Error(404, 'NoSuchKey')
+      return found
+    }
+    const about = ['uploads', 'tagging'].find((name) => query.has(name)) ?? (uploadId === null ? 'object' : 'upload')
+    switch (`${request.method} ${about}`) {
       case 'POST uploads': {
         const id = randomUUID()
+        const facts = factsOf(request)
         uploads.set(id, {
           place,
           parts: new Map(),
-          mediaType: request.headers['content-type'] ?? '',
-          metadata: metadata(request)
+          ...facts,
+          ...(settings.ignoresEncryption && { encryption: undefined }),
+          ...(settings.forgets && { tags: {} })
         })
+        if (!settings.ignoresEncryption) setEncryption(response, facts.encryption)
         return xml(
           response,
           `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`
@@ -68,11 +93,21 @@ export async function s3Server(settings: { readonly buckets: readonly string[]; 
       }
       case 'PUT upload': {
         const etag = md5(body)
+        checkKey(request, upload().encryption)
         upload().parts.set(Number(query.get('partNumber')), { body, etag })
+        setEncryption(response, upload().encryption)
         return response.writeHead(200, { etag: `"${etag}"` }).end()
+      }
+      case 'GET upload': {
+        const parts = [...upload().parts.keys()].map((number) => `<Part><PartNumber>${number}</PartNumber></Part>`)
+        return xml(response, `<ListPartsResult>${parts.join('')}</ListPartsResult>`)
       }
       case 'POST upload': {
         const { parts, ...rest } = upload()
+        if (request.headers['if-none-match'] === '*') {
+          if (settings.refusesConditions) throw new S3Error(501, 'NotImplemented')
+          if (objects.has(place) && !settings.forgets) throw new S3Error(412, 'PreconditionFailed')
+        }
         objects.set(place, { ...rest, ...assemble(parts, body.toString()) })
         uploads.delete(uploadId ?? '')
         return xml(
@@ -84,19 +119,37 @@ export async function s3Server(settings: { readonly buckets: readonly string[]; 
         upload()
         uploads.delete(uploadId ?? '')
         return response.writeHead(204).end()
+      case 'PUT object':
+        objects.set(place, { ...factsOf(request), body, etag: md5(body) })
+        return response.writeHead(200, { etag: `"${md5(body)}"` }).end()
+      case 'PUT tagging':
+        object().tags = tagsIn(body.toString())
+        return response.writeHead(200).end()
+      case 'GET object': {
+        checkKey(request, object().encryption)
+        const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
+        const { length } = object().body
+        if (from === undefined) return response.writeHead(200, { 'content-length': length }).end(object().body)
+        const range = object().body.subarray(Number(from), Number(to) + 1)
+        const headers = { 'content-range': `bytes ${from}-${Number(from) + range.length - 1}/${length}` }
+        return response.writeHead(206, { ...headers, 'content-length': range.length }).end(range)
+      }
       case 'DELETE object':
         objects.delete(place)
         return response.writeHead(204).end()
       case 'GET uploads':
-        return xml(response, `<ListMultipartUploadsResult>${[...uploads.keys()].join()}</ListMultipartUploadsResult>`)
+        return xml(response, '<ListMultipartUploadsResult></ListMultipartUploadsResult>')
       case 'HEAD object': {
-        const object = objects.get(place)
-        if (object === undefined) return response.writeHead(404).end()
-        const named = Object.entries(object.metadata).map(([name, value]) => [`x-amz-meta-${name}`, value])
+        const found = objects.get(place)
+        if (found === undefined) return response.writeHead(404).end()
+        checkKey(request, found.encryption)
+        const named = Object.entries(found.metadata).map(([name, value]) => [`x-amz-meta-${name}`, value])
+        const tags = Object.keys(found.tags).length
         const headers = {
-          'content-length': object.body.length,
-          etag: `"${object.etag}"`,
-          'content-type': object.mediaType
+          'content-length': found.body.length,
+          etag: `"${found.etag}"`,
+          'content-type': found.mediaType,
+          ...(tags > 0 && { 'x-amz-tagging-count': tags })
         }
         return response.writeHead(200, { ...headers, ...Object.fromEntries(named) }).end()
       }
@@ -106,12 +159,22 @@ export async function s3Server(settings: { readonly buckets: readonly string[]; 
   }
 
   const checkSignature = (request: IncomingMessage, query: URLSearchParams) => {
+    if (query.has('Signature')) return checkVersion2(request, query)
     const header = request.headers.authorization ?? ''
     const credential = query.get('X-Amz-Credential') ?? /Credential=([^,]+)/.exec(header)?.[1]
     const signature = query.get('X-Amz-Signature') ?? /Signature=([^,]+)/.exec(header)?.[1]
     if (credential === undefined || !/^[0-9a-f]{64}$/.test(signature ?? '')) throw new S3Error(403, 'AccessDenied')
-    if (credential.split('/')[0] !== settings.accessKeyId) throw new S3Error(403, 'InvalidAccessKeyId')
+    const [keyId = ''] = credential.split('/')
+    if (!Object.hasOwn(settings.keys, keyId)) throw new S3Error(403, 'InvalidAccessKeyId')
+    const token = query.get('X-Amz-Security-Token') ?? request.headers['x-amz-security-token']
+    if ((token ?? undefined) !== settings.keys[keyId]) throw new S3Error(400, 'ExpiredToken')
     if (request.headers['x-amz-trailer'] !== undefined) throw new S3Error(501, 'NotImplemented')
+  }
+
+  /** Which signs the type too; a URL that was signed for none is not good with one. */
+  const checkVersion2 = ({ headers }: IncomingMessage, query: URLSearchParams) => {
+    if (!Object.hasOwn(settings.keys, query.get('AWSAccessKeyId') ?? '')) throw new S3Error(403, 'InvalidAccessKeyId')
+    if (headers['content-type'] !== undefined) throw new S3Error(403, 'SignatureDoesNotMatch')
   }
 
   const server = createServer((request, response) => {
@@ -138,6 +201,44 @@ export async function s3Server(settings: { readonly buckets: readonly string[]; 
 
 const xml = (response: ServerResponse, text: string) =>
   response.writeHead(200, { 'content-type': 'application/xml' }).end(`<?xml version="1.0"?>${text}`)
+
+const CUSTOMER = 'x-amz-server-side-encryption-customer'
+
+const factsOf = (request: IncomingMessage): Omit<StoredObject, 'body' | 'etag'> => {
+  const { headers } = request
+  const [mode, kmsKey] = [
+    headers['x-amz-server-side-encryption'],
+    headers['x-amz-server-side-encryption-aws-kms-key-id']
+  ]
+  const encryption = headers[`${CUSTOMER}-key-md5`] ?? (mode && [mode, kmsKey].filter(Boolean).join(' '))
+  return {
+    mediaType: headers['content-type'] ?? '',
+    metadata: metadata(request),
+    storageClass: headers['x-amz-storage-class']?.toString(),
+    encryption: encryption?.toString(),
+    tags: Object.fromEntries(new URLSearchParams(headers['x-amz-tagging']?.toString()))
+  }
+}
+
+function setEncryption(response: ServerResponse, encryption: string | undefined): void {
+  if (encryption === undefined) return
+  const [mode = ''] = encryption.split(' ')
+  const own = mode === 'AES256' || mode === 'aws:kms'
+  response.setHeader(own ? 'x-amz-server-side-encryption' : `${CUSTOMER}-algorithm`, own ? mode : 'AES256')
+}
+
+/** What a customer's key encrypts needs the key again, right down to its MD5. */
+function checkKey({ headers }: IncomingMessage, encryption: string | undefined): void {
+  if (encryption === undefined || encryption.startsWith('AES256') || encryption.startsWith('aws:kms')) return
+  const key = Buffer.from(String(headers[`${CUSTOMER}-key`] ?? ''), 'base64')
+  const fits = createHash('md5').update(key).digest('base64') === encryption
+  if (!fits || headers[`${CUSTOMER}-algorithm`] !== 'AES256') throw new S3Error(400, 'InvalidRequest')
+}
+
+const tagsIn = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    [...text.matchAll(/<Key>(.*?)<\/Key><Value>(.*?)<\/Value>/g)].map(([, key, value]) => [key, value])
+  )
 
 const metadata = (request: IncomingMessage): Record<string, string> =>
   Object.fromEntries(

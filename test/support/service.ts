@@ -18,12 +18,16 @@ export type ServiceProcess = {
   readonly stderr: () => string
   /** The first line with this message, now or later. Rejects when the process ends without it. */
   line(msg: string): Promise<Line>
+  /** The exit code, once it has ended. */
+  readonly exited: Promise<number | null>
   /** Ends it and gives the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export function startProcess(name: 'all' | 'http' | 'worker' | 'migrate', env: Record<string, string>): ServiceProcess {
+type ProcessName = 'all' | 'http' | 'worker' | 'migrate' | 'rotate-keys'
+
+export function startProcess(name: ProcessName, env: Record<string, string>): ServiceProcess {
   const child = spawn(process.execPath, [join(SRC, `${name}.ts`)], {
     env: {
       PATH: process.env.PATH,
@@ -58,6 +62,7 @@ export function startProcess(name: 'all' | 'http' | 'worker' | 'migrate', env: R
     child,
     log,
     stderr: () => errors,
+    exited,
     line: (msg) =>
       new Promise((resolve, reject) => {
         const look = () => {

@@ -1,90 +1,71 @@
 import type { AddressPolicy } from '../address.ts'
 import type { Connections } from '../connection.ts'
-import type { Destination, Part, Upload, UploadTarget } from '../destination.ts'
-import { statusFailure } from '../failures.ts'
-import { put } from '../put.ts'
-import { PartsUnderWay } from '../under-way.ts'
-import { authorization, HTTP_CREDENTIALS } from './credentials.ts'
+import { credentialsInvalid } from '../credentials.ts'
+import type { Destination, UploadTarget } from '../destination.ts'
+import { failure } from '../failures.ts'
+import { checksOf } from './checks.ts'
+import { HTTP_CREDENTIALS, readAccess } from './credentials.ts'
+import { HttpObject } from './object.ts'
+import { clear, HttpUpload } from './upload.ts'
 
 /**
- * Writes the file with one PUT (RFC 9110), as WebDAV servers, artefact stores and many gateways take it. The server decides
- * when the object can be seen; most show it at once, and some keep what came of a broken request. So what was not committed
- * is removed with a DELETE; the object's name is a new UUID, so it cannot be somebody else's.
+ * Writes the file with one PUT (RFC 9110), as WebDAV servers, artefact stores and many gateways take it, or with one POST. The
+ * server decides when the object can be seen; most show it at once, and some keep what came of a broken request. So what was
+ * not committed is removed with a DELETE, unless it is what stood there before. Nothing can be looked at or removed under a
+ * pre-signed URL, which is good for the one PUT.
  */
-export function createHttpDestination(uses: {
+export function createHttpDestination({
+  policy,
+  connections
+}: {
   readonly policy: AddressPolicy
   readonly connections: Connections
 }): Destination {
+  const objectOf = (target: UploadTarget) => new HttpObject(connections, target)
   return {
     schemes: ['http', 'https'],
     credentialSchemas: HTTP_CREDENTIALS,
     anonymous: true,
-    anyOrder: false,
+    anyOrder: () => false,
+    objectOptions: [],
+    namesObject: (credentials) => credentials?.kind === 'presigned',
     check(url, credentials) {
-      authorization(credentials)
-      uses.policy.checkHost(url, { credentials: credentials !== undefined, pointer: '/export_to' })
+      const { secret, tls } = readAccess(credentials)
+      if (tls !== undefined && url.protocol === 'http:') {
+        const field = credentials?.kind === 'mtls' ? 'kind' : 'tls'
+        throw credentialsInvalid(field, `${field === 'kind' ? 'mtls' : 'tls'} needs an https URL`)
+      }
+      policy.checkHost(url, { credentials: secret, pointer: '/export_to' })
     },
-    open: async (target) => new HttpUpload(uses.connections, target),
-    discard: (target, _state, signal) => remove(uses.connections, target, signal)
+    checks: (target) => checksOf(connections, target),
+    async find(target, signal) {
+      using object = objectOf(target)
+      const { version: _, ...found } = await object.look(signal)
+      return found
+    },
+    async *read(target, range, signal) {
+      using object = objectOf(target)
+      yield* object.read(range, signal)
+    },
+    async remove(target, signal) {
+      using object = objectOf(target)
+      await object.remove(signal)
+    },
+    async open(target, signal) {
+      const object = objectOf(target)
+      try {
+        const before = await object.look(signal)
+        // Few servers know If-None-Match with PUT.
+        if (before.status === 'present' && !target.object.replace) throw failure('objectExists', object.host)
+        return new HttpUpload(object, target, before)
+      } catch (error) {
+        object[Symbol.dispose]()
+        throw error
+      }
+    },
+    async discard(target, state, signal) {
+      using object = objectOf(target)
+      return await clear(object, target, state, signal)
+    }
   }
-}
-
-class HttpUpload implements Upload {
-  readonly partBytes: number
-  readonly parallel = 1
-  /** Empty, not null: the name of the object says everything that a removal needs. */
-  readonly state = {}
-  readonly #connections: Connections
-  readonly #target: UploadTarget
-  readonly #underWay = new PartsUnderWay()
-  #remains = false
-
-  constructor(connections: Connections, target: UploadTarget) {
-    this.#connections = connections
-    this.#target = target
-    this.partBytes = target.length
-  }
-
-  putPart(part: Part, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    return this.#underWay.run(signal, async (either) => {
-      this.#remains = true
-      const { url, mediaType } = this.#target
-      const answer = await put({
-        ...access(this.#connections, this.#target, { 'content-type': mediaType }),
-        method: 'PUT',
-        length: part.length,
-        body,
-        signal: either
-      })
-      if (answer.status < 200 || answer.status >= 300) throw statusFailure(url.host, answer.status)
-    })
-  }
-
-  async commit(): Promise<string> {
-    this.#remains = false
-    return this.#target.url.href
-  }
-
-  async abort(): Promise<void> {
-    await this.#underWay.stop()
-    if (!this.#remains) return
-    await remove(this.#connections, this.#target, new AbortController().signal)
-    this.#remains = false
-  }
-}
-
-const access = (connections: Connections, target: UploadTarget, headers: Record<string, string>) => ({
-  url: target.url,
-  headers: { ...headers, ...authorization(target.credentials?.unwrap()) },
-  connections,
-  credentials: target.credentials !== undefined
-})
-
-/** Answers to a DELETE after which nothing more can be done: gone already, or a server that only takes uploads. */
-const NOTHING_TO_REMOVE = [401, 403, 404, 405, 410, 501]
-
-async function remove(connections: Connections, target: UploadTarget, signal: AbortSignal): Promise<void> {
-  const { status } = await put({ ...access(connections, target, {}), method: 'DELETE', length: 0, signal })
-  const done = (status >= 200 && status < 300) || NOTHING_TO_REMOVE.includes(status)
-  if (!done) throw statusFailure(target.url.host, status)
 }

@@ -1,19 +1,20 @@
-import { Readable } from 'node:stream'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Connections } from '../connection.ts'
-import { put } from '../put.ts'
-import type { S3Settings } from './settings.ts'
+import { type S3Session, sessionOf } from './assume-role.ts'
+import { sendThrough } from './sdk-handler.ts'
+import type { S3Keys, S3Settings } from './settings.ts'
 
 /**
- * The SDK signs, builds and reads the control calls; it sends them through our own `put`, which guards the connection and
- * caps the answer. Everything that the SDK would otherwise read from the environment or from files is given here.
+ * The SDK signs, builds and reads the control calls; it sends them through our own connections. Everything that it would
+ * otherwise read from the environment or from files is given here.
+ * @param sessionName for a role that is assumed, unless the credentials name the session
  */
-export function createS3Client(settings: S3Settings, connections: Connections): S3Client {
+export function createS3Client(settings: S3Settings, connections: Connections, sessionName: string): S3Client {
   return new S3Client({
     endpoint: settings.endpoint.origin,
     region: settings.region,
     forcePathStyle: settings.pathStyle,
-    credentials: settings.keys,
+    credentials: identity(settings, connections, sessionName),
     requestHandler: sendThrough(connections),
     maxAttempts: 1,
     retryMode: 'standard',
@@ -31,63 +32,11 @@ export function createS3Client(settings: S3Settings, connections: Connections): 
   })
 }
 
-/** The parts of the SDK's HTTP request that control calls use. Their bodies are small and in memory. */
-type SdkRequest = {
-  readonly method: string
-  readonly protocol: string
-  readonly hostname: string
-  readonly port?: number
-  readonly path: string
-  readonly query?: Readonly<Record<string, string | readonly string[] | null>>
-  readonly headers: Readonly<Record<string, string>>
-  readonly body?: unknown
+/** The keys, or what gives a session of the role: the SDK asks for it again five minutes before the last one ends. */
+function identity(
+  { keys, role, region }: S3Settings,
+  connections: Connections,
+  sessionName: string
+): S3Keys | (() => Promise<S3Session>) {
+  return role === undefined ? keys : () => sessionOf({ keys, role, region, connections, sessionName })
 }
-
-const sendThrough = (connections: Connections) => ({
-  metadata: { handlerProtocol: 'http/1.1' },
-  async handle(request: SdkRequest, { abortSignal }: { abortSignal?: AbortSignal } = {}) {
-    const { host: _host, 'content-length': _length, expect: _expect, ...headers } = request.headers
-    const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body
-    const bytes = body instanceof Uint8Array ? body : new Uint8Array()
-    const answer = await put({
-      method: methodOf(request.method),
-      url: urlOf(request),
-      headers,
-      length: bytes.length,
-      body: once(bytes),
-      connections,
-      credentials: true,
-      signal: abortSignal ?? new AbortController().signal
-    })
-    const response = {
-      statusCode: answer.status,
-      reason: '',
-      headers: Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, String(value)])),
-      body: Readable.from([Buffer.from(answer.body)])
-    }
-    return { response }
-  },
-  updateHttpClientConfig() {},
-  httpHandlerConfigs: () => ({})
-})
-
-async function* once(bytes: Uint8Array) {
-  if (bytes.length > 0) yield bytes
-}
-
-function methodOf(method: string) {
-  if (method === 'POST' || method === 'HEAD' || method === 'DELETE') return method
-  throw new Error(`Control calls do not use ${method}`)
-}
-
-function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
-  const url = new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`)
-  // As the SDK signed it: URLSearchParams would write a space as +.
-  url.search = Object.entries(query ?? {})
-    .flatMap(([name, value]) => [value ?? ''].flat().map((one) => `${encode(name)}=${encode(one)}`))
-    .join('&')
-  return url
-}
-
-const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)

@@ -1,8 +1,10 @@
 import { DestinationError } from '../../domain/destination-errors.ts'
-import { failure, networkFailure, type Situation, situationOfStatus } from '../failures.ts'
+import { failure, networkFailure, retryAfterMs, situationOfStatus } from '../failures.ts'
+import type { Situation } from '../situations.ts'
 
 /**
- * Error codes of S3 and of what speaks S3 (Ceph, MinIO, Swift) that say more than the HTTP status beside them.
+ * Error codes of S3, of its token service and of what speaks S3 (Ceph, MinIO, Swift) that say more than the HTTP status
+ * beside them.
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
 const BY_S3_CODE: Readonly<Record<string, Situation>> = {
@@ -12,17 +14,25 @@ const BY_S3_CODE: Readonly<Record<string, Situation>> = {
   AuthorizationHeaderMalformed: 'wrongRegion',
   AuthorizationQueryParametersError: 'wrongRegion',
   BadDigest: 'bytesDiffer',
+  BandwidthLimitExceeded: 'throttled',
+  ConditionalRequestConflict: 'outcomeUnknown',
   EntityTooLarge: 'tooLarge',
   EntityTooSmall: 'misused',
-  ExpiredToken: 'unauthorized',
+  ExpiredToken: 'credentialsExpired',
+  ExpiredTokenException: 'credentialsExpired',
   IllegalLocationConstraintException: 'wrongRegion',
   IncompleteBody: 'brokenOff',
   InternalError: 'serverError',
   InvalidAccessKeyId: 'unauthorized',
+  InvalidClientTokenId: 'unauthorized',
+  InvalidEncryptionAlgorithmError: 'optionRefused',
   InvalidPart: 'uploadGone',
   InvalidPartOrder: 'misused',
   InvalidSecurity: 'unauthorized',
+  InvalidStorageClass: 'optionRefused',
+  InvalidTag: 'tagsInvalid',
   InvalidToken: 'unauthorized',
+  MetadataTooLarge: 'metadataInvalid',
   MethodNotAllowed: 'methodNotAllowed',
   NoSuchBucket: 'notFound',
   NoSuchUpload: 'uploadGone',
@@ -33,6 +43,7 @@ const BY_S3_CODE: Readonly<Record<string, Situation>> = {
   PreconditionFailed: 'objectExists',
   QuotaExceeded: 'quotaExceeded',
   RequestExpired: 'clockSkewed',
+  RequestLimitExceeded: 'throttled',
   RequestTimeTooSkewed: 'clockSkewed',
   RequestTimeout: 'requestTimedOut',
   ServiceUnavailable: 'throttled',
@@ -42,32 +53,54 @@ const BY_S3_CODE: Readonly<Record<string, Situation>> = {
   TemporaryRedirect: 'redirected',
   Throttling: 'throttled',
   ThrottlingException: 'throttled',
-  TokenRefreshRequired: 'unauthorized',
+  TokenRefreshRequired: 'credentialsExpired',
   TooManyRequests: 'throttled',
+  UserSuspended: 'forbidden',
   XAmzContentSHA256Mismatch: 'bytesDiffer',
   XMinioStorageFull: 'quotaExceeded'
 }
 
-/** The failure that an S3 error code and the HTTP status beside it stand for. */
-export function s3Failure(host: string, code: string, status: number, cause?: unknown): DestinationError {
-  const listed = Object.hasOwn(BY_S3_CODE, code) ? BY_S3_CODE[code] : undefined
-  return failure(listed ?? situationOfStatus(status), host, { status, cause })
+/** The status and headers of an S3 answer, and the error code in its body. */
+type Refusal = {
+  readonly status: number
+  readonly code: string
+  readonly headers?: Readonly<Record<string, string | string[] | undefined>>
 }
+
+/** What an answer means in some place; undefined: what it means everywhere. */
+export type Judge = (refusal: Refusal) => Situation | undefined
+
+export function situationOfS3({ status, code }: Refusal): Situation {
+  if (code.startsWith('KMS.')) return 'kmsKeyUnusable'
+  const listed = Object.hasOwn(BY_S3_CODE, code) ? BY_S3_CODE[code] : undefined
+  return listed ?? situationOfStatus(status)
+}
+
+/** The failure that an S3 answer stands for, with the pause it asks for. */
+export const s3Failure = (host: string, refusal: Refusal, situation = situationOfS3(refusal)): DestinationError =>
+  failure(situation, host, { status: refusal.status, retryAfterMs: retryAfterMs(refusal.headers ?? {}) })
 
 /** The code in the body of an S3 error answer; empty when there is none. */
 export const s3CodeIn = (body: string): string => /<Code>([A-Za-z0-9.]{1,64})<\/Code>/.exec(body)?.[1] ?? ''
 
-/** What the SDK threw, as a failure of ours. Its own message is left out: the destination wrote it. */
-export function sdkFailure(host: string, error: unknown): DestinationError {
+/**
+ * What the SDK threw, as a failure of ours. Its own message is left out: the destination wrote it.
+ */
+export function sdkFailure(host: string, error: unknown, judge: Judge = () => undefined): DestinationError {
   if (error instanceof DestinationError) return error
-  const status = sdkStatus(error)
-  return status === undefined ? networkFailure(host, error) : s3Failure(host, errorName(error), status)
+  const refusal = refusalIn(error)
+  return refusal === undefined ? networkFailure(host, error) : s3Failure(host, refusal, judge(refusal))
 }
 
 export const errorName = (error: unknown): string => (error instanceof Error ? error.name : '')
 
-function sdkStatus(error: unknown): number | undefined {
+function refusalIn(error: unknown): Refusal | undefined {
   if (!(error instanceof Error) || !('$metadata' in error)) return undefined
-  const metadata = error.$metadata as { httpStatusCode?: number } | undefined
-  return metadata?.httpStatusCode
+  const { $metadata, $response } = error as {
+    $metadata?: { httpStatusCode?: number }
+    $response?: { headers?: Refusal['headers'] }
+  }
+  const status = $metadata?.httpStatusCode
+  if (status === undefined) return undefined
+  return { status, code: error.name, ...($response?.headers && { headers: $response.headers }) }
 }

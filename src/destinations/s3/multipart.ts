@@ -3,126 +3,135 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
+  GetObjectCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
+  PutObjectTaggingCommand,
   type S3Client,
   UploadPartCommand
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Hashers } from '../../hashing/hashers.ts'
-import type { Connections } from '../connection.ts'
-import type { Part } from '../destination.ts'
+import type { Found, Part, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
-import { type Answer, put } from '../put.ts'
-import { errorName, s3CodeIn, s3Failure, sdkFailure } from './failures.ts'
-import type { S3Object } from './settings.ts'
+import type { GetRequest } from '../get.ts'
+import { customerKeyHeaders, customerKeyInput, type Encryption, encryptionInput, isConfirmed } from './encryption.ts'
+import { errorName, type Judge, sdkFailure } from './failures.ts'
+import type { S3Object } from './object.ts'
+import { CONTENT_ID, EXPORT_ID, optionsInput } from './object-options.ts'
+import { type PartUses, sendPart } from './send-part.ts'
 
-/** Marks the objects we write, so that a HEAD can tell ours from another's. */
-const EXPORT_ID = 'glance-export-id'
 /** A part begins to be sent within moments of its signing; the servers check the time at the beginning. */
 const SIGNATURE_SECONDS = 3600
+/** An abort may miss a part that is still being stored: it is repeated until the store knows nothing of the upload. */
+const MOST_ABORTS = 3
 
-/** What a HEAD says of the object: `unreadable` when these credentials may write but not read. */
-export type Found =
-  | { readonly status: 'absent' }
-  | { readonly status: 'unreadable' }
-  | { readonly status: 'present'; readonly length: number; readonly ours: boolean }
+/** What stands at the object's key: as `find` tells it, and more. */
+export type Head = Found & { readonly etag?: string | undefined; readonly tags?: number | undefined }
 
 /** The S3 calls about one object, with their failures as DestinationErrors. */
 export class MultipartCalls {
   /** Host and port, for messages. */
   readonly host: string
   readonly #client: S3Client
-  readonly #connections: Connections
-  readonly #hashers: Hashers
+  readonly #uses: PartUses
   readonly #object: { readonly Bucket: string; readonly Key: string }
+  readonly #encryption: Encryption
 
-  constructor(uses: {
-    readonly client: S3Client
-    readonly connections: Connections
-    readonly hashers: Hashers
-    readonly object: S3Object
-    readonly host: string
-  }) {
+  constructor(uses: PartUses & { client: S3Client; object: S3Object; encryption: Encryption; host: string }) {
     this.host = uses.host
     this.#client = uses.client
-    this.#connections = uses.connections
-    this.#hashers = uses.hashers
+    this.#uses = uses
     this.#object = { Bucket: uses.object.bucket, Key: uses.object.key }
-  }
-
-  get #exportId(): string {
-    return this.#object.Key.slice(this.#object.Key.lastIndexOf('/') + 1)
+    this.#encryption = uses.encryption
   }
 
   /** @returns the upload id */
-  async create(mediaType: string, signal: AbortSignal): Promise<string> {
-    const command = new CreateMultipartUploadCommand({
-      ...this.#object,
-      ContentType: mediaType,
-      Metadata: { [EXPORT_ID]: this.#exportId }
+  async create(target: UploadTarget, signal: AbortSignal): Promise<string> {
+    const input = { ...this.#object, ...optionsInput(target), ...encryptionInput(this.#encryption) }
+    const sent = this.#client.send(new CreateMultipartUploadCommand(input), { abortSignal: signal })
+    const answer = await this.#failing(signal, sent, (refusal) => {
+      const plain = this.#encryption.mode === 'none' && input.StorageClass === undefined && input.Tagging === undefined
+      return !plain && UNKNOWN_OPTION.has(refusal.code) ? 'optionRefused' : undefined
     })
-    const { UploadId } = await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
+    const { UploadId } = answer
     if (UploadId === undefined) throw failure('notHttp', this.host)
+    if (!isConfirmed(this.#encryption, answer)) {
+      await this.abort(UploadId, signal)
+      throw failure('notEncrypted', this.host)
+    }
     return UploadId
   }
 
-  /**
-   * Sends one part and compares what arrived with what was sent.
-   * @returns the part's ETag, as `complete` wants it
-   */
+  /** @returns the part's ETag, as `complete` wants it */
   async sendPart(uploadId: string, part: Part, body: ByteSource, signal: AbortSignal): Promise<string> {
-    const command = new UploadPartCommand({ ...this.#object, UploadId: uploadId, PartNumber: part.number })
-    // Signed in the URL with the payload left open: the body streams through without being read twice.
-    const url = await getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS })
-    using md5 = this.#hashers.start('md5')
-    const answer = await put({
-      method: 'PUT',
-      url: new URL(url),
-      headers: {},
-      length: part.length,
-      body,
-      connections: this.#connections,
-      credentials: true,
-      md5,
-      signal
+    const command = new UploadPartCommand({
+      ...this.#object,
+      ...customerKeyInput(this.#encryption),
+      UploadId: uploadId,
+      PartNumber: part.number
     })
-    if (answer.status !== 200) throw s3Failure(this.host, s3CodeIn(answer.body), answer.status)
-    const { etag } = answer.headers
-    if (etag === undefined) throw failure('noReceipt', this.host)
-    if (etagIsMd5(answer) && unquoted(etag) !== answer.md5) throw failure('bytesDiffer', this.host)
-    return etag
+    // Signed in the URL with the payload left open: the body streams through without being read twice.
+    const url = await this.#failing(signal, getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS }))
+    const headers = customerKeyHeaders(this.#encryption)
+    return sendPart(this.#uses, { url: new URL(url), headers, length: part.length, body, signal })
   }
 
-  /** @param etags in the order of the parts, the first being part 1 */
-  async complete(uploadId: string, etags: ReadonlyMap<number, string>, signal: AbortSignal): Promise<void> {
+  /**
+   * @param etags of the parts, by number
+   * @param replace whether an object of this name may be replaced
+   */
+  async complete(
+    uploadId: string,
+    etags: ReadonlyMap<number, string>,
+    replace: boolean,
+    signal: AbortSignal
+  ): Promise<void> {
     const parts = [...etags].sort(([a], [b]) => a - b).map(([PartNumber, ETag]) => ({ PartNumber, ETag }))
     const command = new CompleteMultipartUploadCommand({
       ...this.#object,
       UploadId: uploadId,
-      MultipartUpload: { Parts: parts }
+      MultipartUpload: { Parts: parts },
+      ...(!replace && { IfNoneMatch: '*' })
     })
     await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
   }
 
-  /** Removes the upload and its parts; one that is gone is no error. */
-  async abort(uploadId: string, signal: AbortSignal): Promise<void> {
-    const command = new AbortMultipartUploadCommand({ ...this.#object, UploadId: uploadId })
-    const sent = this.#client.send(command, { abortSignal: signal }).catch((error: unknown) => {
-      if (!['NoSuchUpload', 'NoSuchBucket'].includes(errorName(error))) throw error
-    })
-    await this.#failing(signal, sent)
+  /** Removes the upload and its parts. @returns false when it was gone already */
+  async abort(uploadId: string, signal: AbortSignal): Promise<boolean> {
+    const upload = { ...this.#object, UploadId: uploadId }
+    for (let aborts = 0; aborts < MOST_ABORTS; aborts += 1) {
+      const sent = this.#client.send(new AbortMultipartUploadCommand(upload), { abortSignal: signal })
+      if (!(await this.#failing(signal, unlessGone(sent)))) return aborts > 0
+      const left = this.#client.send(new ListPartsCommand({ ...upload, MaxParts: 1 }), { abortSignal: signal })
+      // Who may not list, or meets an error here, has aborted once all the same.
+      const listed = await unlessGone(left).catch(() => undefined)
+      signal.throwIfAborted()
+      if (!listed?.Parts?.length) break
+    }
+    return true
   }
 
-  async find(signal: AbortSignal): Promise<Found> {
-    const command = new HeadObjectCommand(this.#object)
+  /** Sets the tags of the object that is there. */
+  async tag(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+    const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }))
+    const command = new PutObjectTaggingCommand({ ...this.#object, Tagging: { TagSet } })
+    await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
+  }
+
+  async head(signal: AbortSignal): Promise<Head> {
+    const command = new HeadObjectCommand({ ...this.#object, ...customerKeyInput(this.#encryption) })
     try {
       const head = await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
       return {
         status: 'present',
-        length: head.ContentLength ?? -1,
-        ours: head.Metadata?.[EXPORT_ID] === this.#exportId
+        length: head.ContentLength,
+        exportId: head.Metadata?.[EXPORT_ID],
+        contentId: head.Metadata?.[CONTENT_ID],
+        etag: head.ETag,
+        tags: head.TagCount
       }
     } catch (error) {
       const status = error instanceof DestinationError ? error.upstreamStatus : undefined
@@ -132,25 +141,40 @@ export class MultipartCalls {
     }
   }
 
+  /** The request that reads the object; its signature is good for a while. */
+  async reading(signal: AbortSignal): Promise<Omit<GetRequest, 'range'>> {
+    const command = new GetObjectCommand({ ...this.#object, ...customerKeyInput(this.#encryption) })
+    const url = await this.#failing(signal, getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS }))
+    const headers = customerKeyHeaders(this.#encryption)
+    return { url: new URL(url), headers, connections: this.#uses.connections, credentials: true, signal }
+  }
+
   async remove(signal: AbortSignal): Promise<void> {
     await this.#failing(signal, this.#client.send(new DeleteObjectCommand(this.#object), { abortSignal: signal }))
   }
 
-  async #failing<T>(signal: AbortSignal, call: Promise<T>): Promise<T> {
+  /** Asks something about the bucket whose refusal carries an error code, which the answer to a HEAD has no room for. */
+  async askBucket(signal: AbortSignal): Promise<void> {
+    const command = new ListMultipartUploadsCommand({ Bucket: this.#object.Bucket, MaxUploads: 1 })
+    await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
+  }
+
+  async #failing<T>(signal: AbortSignal, call: Promise<T>, judge?: Judge): Promise<T> {
     try {
       return await call
     } catch (error) {
       signal.throwIfAborted()
-      throw sdkFailure(this.host, error)
+      throw sdkFailure(this.host, error, judge)
     }
   }
 }
 
-const unquoted = (etag: string): string => etag.replaceAll('"', '').toLowerCase()
+/** What stores answer to options that they do not know: Swift 501 and 400, Ceph 400. */
+const UNKNOWN_OPTION = new Set(['InvalidArgument', 'InvalidRequest', 'NotImplemented'])
 
-/** With a KMS or customer key the ETag looks like an MD5 and is none (S3 API, `ETag` of Object). */
-function etagIsMd5({ headers }: Answer): boolean {
-  const encryption = String(headers['x-amz-server-side-encryption'] ?? 'AES256')
-  const customerKey = headers['x-amz-server-side-encryption-customer-algorithm'] !== undefined
-  return encryption === 'AES256' && !customerKey && /^[0-9a-f]{32}$/.test(unquoted(headers.etag ?? ''))
-}
+/** The answer; undefined when the upload is gone. */
+const unlessGone = <T>(call: Promise<T>): Promise<T | undefined> =>
+  call.catch((error: unknown) => {
+    if (!['NoSuchUpload', 'NoSuchBucket'].includes(errorName(error))) throw error
+    return undefined
+  })

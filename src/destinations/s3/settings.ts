@@ -1,50 +1,56 @@
-import { type TSchema, Type } from 'typebox'
-import { DestinationInvalid } from '../../domain/destination-errors.ts'
 import { credentialsInvalid, optionalTextField, textField } from '../credentials.ts'
 import type { Credentials } from '../destination.ts'
 import { readHost } from '../host.ts'
 import { parseEndpoint } from '../target.ts'
+import { type Encryption, readEncryption } from './encryption.ts'
 
-const text = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, description })
+export type S3Keys = {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string
+}
 
-export const S3_CREDENTIALS: readonly TSchema[] = [
-  Type.Object(
-    {
-      kind: Type.Literal('s3_static'),
-      access_key_id: text(256, 'Access key id'),
-      secret_access_key: text(1024, 'Secret access key'),
-      session_token: Type.Optional(text(8192, 'Session token of temporary credentials')),
-      endpoint: Type.Optional(text(2048, 'https://host of the S3 service; AWS when absent')),
-      region: Type.Optional(text(64, 'Region of the bucket; us-east-1 when absent')),
-      addressing_style: Type.Optional(
-        Type.Enum(['auto', 'path', 'virtual'], { description: 'Where the bucket goes: path or host name' })
-      )
-    },
-    { additionalProperties: false }
-  )
-]
+/** A role that is assumed with the keys. */
+export type S3Role = {
+  readonly arn: string
+  readonly externalId: string | undefined
+  /** Undefined: named after the task. */
+  readonly sessionName: string | undefined
+  readonly durationSeconds: number
+  /** The token service. */
+  readonly endpoint: URL
+}
 
-/** Where a bucket is served and with which keys. */
+/** Where a bucket is served, with which keys, and how objects are encrypted there. */
 export type S3Settings = {
   readonly endpoint: URL
   readonly region: string
   readonly pathStyle: boolean
-  readonly keys: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+  readonly keys: S3Keys
+  readonly role: S3Role | undefined
+  readonly encryption: Encryption
 }
 
 const REGION = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/i
 /** Keys are sent in headers and query strings. */
-const KEY = /^[\x21-\x7e]+$/
+const VISIBLE = /^[\x21-\x7e]+$/
+const ROLE_ARN = /^arn:[\x21-\x7e]{16,}$/
+/** AssumeRole, `ExternalId` and `RoleSessionName`. */
+const EXTERNAL_ID = /^[\w+=,.@:/-]{2,1224}$/
+const SESSION_NAME = /^[\w+=,.@-]{2,64}$/
 
-/** @throws DestinationInvalid DEST_CREDENTIALS_INVALID or DEST_URL_INVALID */
+/**
+ * Reads credentials of the kinds s3_static and s3_assume_role.
+ * @throws DestinationInvalid DEST_CREDENTIALS_INVALID or DEST_URL_INVALID
+ */
 export function readSettings(credentials: Credentials | undefined, bucket: string): S3Settings {
-  if (credentials === undefined) throw credentialsInvalid('kind', 's3 needs credentials of the kind s3_static')
-  if (credentials.kind !== 's3_static') throw credentialsInvalid('kind', 's3 takes the kind s3_static')
+  if (credentials?.kind !== 's3_static' && credentials?.kind !== 's3_assume_role')
+    throw credentialsInvalid('kind', 's3 takes the kinds s3_static, s3_assume_role and s3_presigned')
   const region = optionalTextField(credentials, 'region') ?? 'us-east-1'
   if (!REGION.test(region)) throw credentialsInvalid('region', 'region may hold letters, digits and hyphens only')
   const given = optionalTextField(credentials, 'endpoint')
-  const endpoint = parseEndpoint(given ?? `https://s3.${region}.amazonaws.com`, '/export_to_credentials/endpoint')
-  const sessionToken = optionalKey(credentials, 'session_token')
+  const endpoint = parseEndpoint(given ?? `https://s3.${region}.${awsDomain(region)}`, pointerTo('endpoint'))
+  const sessionToken = optionalMatch(credentials, 'session_token', VISIBLE, VISIBLE_ONLY)
   return {
     endpoint,
     region,
@@ -53,18 +59,38 @@ export function readSettings(credentials: Credentials | undefined, bucket: strin
       accessKeyId: key(credentials, 'access_key_id'),
       secretAccessKey: key(credentials, 'secret_access_key'),
       ...(sessionToken === undefined ? {} : { sessionToken })
-    }
+    },
+    role: credentials.kind === 's3_assume_role' ? readRole(credentials, region, given) : undefined,
+    encryption: readEncryption(credentials)
   }
 }
 
-const key = (credentials: Credentials, field: string): string =>
-  optionalKey(credentials, field) ?? textField(credentials, field)
+const pointerTo = (field: string): string => `/export_to_credentials/${field}`
+const awsDomain = (region: string): string => (region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com')
 
-function optionalKey(credentials: Credentials, field: string): string | undefined {
-  const value = optionalTextField(credentials, field)
-  if (value !== undefined && !KEY.test(value)) {
-    throw credentialsInvalid(field, `${field} may hold printable ASCII characters without spaces only`)
+/** Stores other than AWS that assume roles (Ceph, MinIO) do so at their S3 endpoint. */
+function readRole(credentials: Credentials, region: string, store: string | undefined): S3Role {
+  const sts = optionalTextField(credentials, 'sts_endpoint') ?? store ?? `https://sts.${region}.${awsDomain(region)}`
+  const duration = credentials.duration_seconds
+  const arn = textField(credentials, 'role_arn')
+  if (!ROLE_ARN.test(arn)) throw credentialsInvalid('role_arn', 'role_arn has the form arn:aws:iam::account:role/name')
+  return {
+    arn,
+    externalId: optionalMatch(credentials, 'external_id', EXTERNAL_ID, 'may hold letters, digits and _+=,.@:/- only'),
+    sessionName: optionalMatch(credentials, 'session_name', SESSION_NAME, 'may hold letters, digits and _+=,.@- only'),
+    durationSeconds: typeof duration === 'number' ? duration : 3600,
+    endpoint: parseEndpoint(sts, pointerTo('sts_endpoint'))
   }
+}
+
+const VISIBLE_ONLY = 'may hold printable ASCII characters without spaces only'
+
+const key = (credentials: Credentials, field: string): string =>
+  optionalMatch(credentials, field, VISIBLE, VISIBLE_ONLY) ?? textField(credentials, field)
+
+function optionalMatch(credentials: Credentials, field: string, shape: RegExp, rule: string): string | undefined {
+  const value = optionalTextField(credentials, field)
+  if (value !== undefined && !shape.test(value)) throw credentialsInvalid(field, `${field} ${rule}`)
   return value
 }
 
@@ -92,24 +118,4 @@ export function bucketEndpoint(settings: S3Settings, bucket: string): URL {
   const url = new URL(settings.endpoint)
   if (!settings.pathStyle) url.hostname = `${bucket}.${url.hostname}`
   return url
-}
-
-export type S3Object = { readonly bucket: string; readonly key: string }
-
-/** Also the older rules, under which capitals were allowed. */
-const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/i
-const MAX_KEY_BYTES = 1024
-
-/**
- * Reads `s3://bucket/key`.
- * @throws DestinationInvalid DEST_URL_INVALID
- */
-export function readObject(url: URL): S3Object {
-  const refuse = (why: string) => new DestinationInvalid('DEST_URL_INVALID', '/export_to', `export_to: ${why}.`)
-  if (url.port !== '')
-    throw refuse('an s3 URL names a bucket, not a host and port; give export_to_credentials.endpoint')
-  if (!BUCKET.test(url.hostname)) throw refuse('a bucket has 3 to 63 letters, digits, dots and hyphens')
-  const key = decodeURIComponent(url.pathname.slice(1))
-  if (Buffer.byteLength(key) > MAX_KEY_BYTES) throw refuse(`an S3 key may have at most ${MAX_KEY_BYTES} bytes`)
-  return { bucket: url.hostname, key }
 }

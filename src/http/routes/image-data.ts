@@ -15,7 +15,7 @@ import { ImageParams, knownImageId } from './images.ts'
 
 const docs = docsOf('images', {})
 
-const MEDIA_TYPE = 'application/octet-stream'
+export const MEDIA_TYPE = 'application/octet-stream'
 const Bytes = (description: string) => Type.Unsafe({ type: 'string', format: 'binary', description })
 
 /** Images' bytes. They pass through in chunks: no request holds more than a few of them. */
@@ -82,7 +82,7 @@ function sendFile(reply: FastifyReply, file: ImageFile, range: Range | undefined
 }
 
 /** Copies, since a chunk is only borrowed and a stream keeps several. */
-async function* ownChunks(bytes: ByteSource): AsyncGenerator<Buffer> {
+export async function* ownChunks(bytes: ByteSource): AsyncGenerator<Buffer> {
   for await (const chunk of bytes) yield Buffer.from(chunk)
 }
 
@@ -95,7 +95,7 @@ const received = (request: FastifyRequest): ByteSource => ({
 })
 
 /** Fires when the client has gone before it got its answer. */
-function whenGone(reply: FastifyReply): AbortSignal {
+export function whenGone(reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) gone.abort(new Error('the client has gone'))

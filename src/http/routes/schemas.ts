@@ -12,7 +12,7 @@ export function schemaRoutes(diskFormats: readonly string[]): FastifyPluginAsync
       app.get(
         `/v2/schemas/${name}`,
         {
-          config: { access: 'read' },
+          config: { access: 'token' },
           schema: {
             operationId: `schemaOf${name.charAt(0).toUpperCase()}${name.slice(1)}`,
             summary: `The JSON Schema of ${name}`,

@@ -6,7 +6,7 @@ const Versions = Type.Object(
   {
     versions: Type.Array(
       Type.Object({
-        id: Type.String({ examples: ['v2.9'] }),
+        id: Type.String({ examples: ['v2.12'] }),
         status: Type.String(),
         links: Type.Array(Type.Object({ rel: Type.String(), href: Type.String() }))
       })
@@ -15,8 +15,8 @@ const Versions = Type.Object(
   { title: 'Versions', description: "Glance's versions document" }
 )
 
-/** Minor versions that clients ask for to know what there is; 2.9 is the newest whose calls an image here has all. */
-const MINORS = [9, 7, 6, 5, 4, 3, 2, 1, 0]
+/** Minor versions that clients ask for to know what there is. 2.12 has the tasks of an image, 2.9 all that an image has here. */
+const MINORS = [12, 9, 7, 6, 5, 4, 3, 2, 1, 0]
 
 /** What clients discover the service by: Glance's versions document. Links come from `publicUrl`, never from a request. */
 export function versionRoutes(publicUrl: () => string): FastifyPluginAsyncTypebox {
@@ -44,6 +44,7 @@ export function versionRoutes(publicUrl: () => string): FastifyPluginAsyncTypebo
       { config: { access: 'public' }, schema: { ...docs('listVersions', 'Versions'), response: { 200: Versions } } },
       async () => document()
     )
+    app.get('/versions/', { config: { access: 'public' }, schema: { hide: true } }, async () => document())
     app.get('/v2', { config: { access: 'public' }, schema: { hide: true } }, async (_request, reply) =>
       reply.redirect('/v2/', 302)
     )

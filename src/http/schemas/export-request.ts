@@ -1,7 +1,9 @@
-import { type TSchema, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import type { Credentials } from '../../destinations/destination.ts'
 import type { FormatOptions } from '../../domain/task.ts'
+import { requestTokenSchemas } from '../request-token.ts'
 import { OneOf, Uuid } from './common.ts'
+import { exportOptions } from './export-options.ts'
 
 const TASK_TYPE = 'export'
 const EXAMPLE = { export_to: 'https://upload.example.com/images', export_format: 'qcow2' }
@@ -31,15 +33,19 @@ const formatOptions = Type.Object(
  */
 export function exportRequestSchemas(formats: readonly string[], credentialSchemas: readonly TSchema[]) {
   const what = {
-    export_to: Type.String({
-      minLength: 1,
-      maxLength: 2048,
-      description: 'URL to write to; the object gets a new UUID as its name below it',
-      examples: ['s3://s3.example.com/bucket/path']
-    }),
+    export_to: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 10_241,
+        description:
+          'URL to write to; the object gets a new UUID as its name below it. A pre-signed URL is the whole URL of the object, and its query is kept secret. When left out, tempurl: the service gives a URL to download from',
+        examples: ['s3://bucket/path']
+      })
+    ),
     export_format: OneOf(formats, 'Disk format to write'),
     format_options: Type.Optional(formatOptions),
-    export_to_credentials: Type.Optional(credentials(credentialSchemas))
+    export_to_credentials: Type.Optional(credentials(credentialSchemas)),
+    ...exportOptions
   }
   const taskType = Type.Literal(TASK_TYPE, { description: 'Kind of task' })
 
@@ -76,8 +82,11 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
 
 export type ExportSchemas = ReturnType<typeof exportRequestSchemas>
 
-type What = {
-  export_to: string
+/** The additions to the specification's fields. */
+export type OptionFields = Static<ReturnType<typeof Type.Object<typeof exportOptions>>>
+
+type What = OptionFields & {
+  export_to?: string
   export_format: string
   format_options?: FormatOptions
   export_to_credentials?: Credentials
@@ -92,7 +101,7 @@ const credentials = (schemas: readonly TSchema[]) =>
     description: 'What the destination asks for. Sealed at once, never returned, wiped when the task ends.',
     required: ['kind'],
     discriminator: { propertyName: 'kind' },
-    oneOf: oneEachKind(schemas)
+    oneOf: oneEachKind([...schemas, ...requestTokenSchemas(schemas)])
   })
 
 /** Kinds that several destinations share are one alternative; ajv wants each to be told from the others. */

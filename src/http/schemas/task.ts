@@ -1,13 +1,11 @@
 import { type Static, Type } from 'typebox'
+import { VERIFY_LEVELS } from '../../domain/export-options.ts'
 import { TASK_STATUSES } from '../../domain/task.ts'
-import { Nullable, OneOf, PageQuery, Time, Uuid } from './common.ts'
+import { Nullable, OneOf, Time, Uuid } from './common.ts'
+import { exportOptions } from './export-options.ts'
 
 export const GLANCE_STATUSES = ['pending', 'processing', 'success', 'failure'] as const
-const SORT_KEYS = ['created_at', 'updated_at', 'expires_at', 'status', 'type', 'id'] as const
 const TaskType = Type.Literal('export')
-
-/** Both vocabularies of statuses, and the specification's `waiting`. */
-const ANY_STATUS = [...new Set([...GLANCE_STATUSES, ...TASK_STATUSES, 'waiting'])]
 
 /** A task in a list: as Glance, without `input`, `result` and `message`. */
 const listed = {
@@ -27,22 +25,30 @@ const listed = {
 
 const formatOptions = Type.Object({}, { description: 'As they were asked for' })
 
+/** The options that were given; the others have their defaults. */
+const { dry_run: _dryRun, manifest: _manifest, ...asked } = exportOptions
+
 const input = Type.Object(
   {
     image_uuid: Type.String(),
     export_to: Type.String(),
     export_format: Type.String(),
-    format_options: Type.Optional(formatOptions)
+    format_options: Type.Optional(formatOptions),
+    ...asked
   },
   { description: 'What was asked for, without the credentials' }
 )
 
 const result = Type.Object({
-  export_location: Type.String({ description: 'URL of the written object' }),
+  export_location: Type.Optional(
+    Type.String({ description: 'URL of the written object; absent once a temporary URL was revoked' })
+  ),
   bytes: Type.Integer({ description: 'Size of the written object' }),
   virtual_size: Type.Integer({ description: 'Size in bytes of the disk in it' }),
   checksums: Type.Object({
-    sha256: Type.Optional(Type.String({ description: 'Of the written bytes, lower-case hex' }))
+    sha256: Type.Optional(Type.String({ description: 'Of the written bytes, lower-case hex' })),
+    sha512: Type.Optional(Type.String()),
+    md5: Type.Optional(Type.String())
   }),
   composite_checksum: Type.Optional(
     Type.Object(
@@ -53,6 +59,26 @@ const result = Type.Object({
       }
     )
   ),
+  content_hash: Type.Optional(
+    Type.Object(
+      { algo: Type.String(), value: Type.String() },
+      { description: "Of the disk's content: the same in every format" }
+    )
+  ),
+  etag: Type.Optional(Type.String({ description: 'As the destination gave it' })),
+  verify: Type.Optional(
+    Type.Object(
+      {
+        level: OneOf(VERIFY_LEVELS, 'What was read back'),
+        ok: Type.Boolean({ description: 'False where the destination did not let us look; see warnings' }),
+        ranges_read: Type.Integer()
+      },
+      { description: 'The look at the object after it was written' }
+    )
+  ),
+  reused: Type.Optional(Type.Boolean({ description: 'True when the same bytes were there already: nothing was sent' })),
+  sha256_location: Type.Optional(Type.String({ description: 'URL of the sidecar' })),
+  manifest_location: Type.Optional(Type.String({ description: 'URL of the sidecar' })),
   parts: Type.Integer({ description: 'In how many parts it was sent' }),
   duration_seconds: Type.Number()
 })
@@ -73,8 +99,25 @@ const failure = Type.Object({
   attempts: Type.Integer()
 })
 
+const warning = Type.Object({ code: Type.String(), message: Type.String() })
+
+const cleanup = Type.Object(
+  {
+    state: OneOf(['done', 'partial'], 'Partial: something could not be removed'),
+    removed: Type.Array(Type.String()),
+    left: Type.Array(Type.Object({ what: Type.String(), why: Type.String() }))
+  },
+  { description: 'What became of partial data at the destination' }
+)
+
 const credentials = Type.Object({
   kind: Type.String(),
+  fingerprint: Nullable(
+    Type.String({
+      description:
+        'Tells which credentials they are: the ends of an access key id, otherwise a keyed hash that is the same for the same login'
+    })
+  ),
   state: OneOf(['sealed', 'purged'], 'Sealed until the task ends, then wiped')
 })
 
@@ -90,12 +133,17 @@ export const TaskAnswer = Type.Object(
     user_id: Type.Optional(Type.String({ description: 'Who created the task' })),
     export_to: Type.String(),
     export_format: Type.String(),
-    export_location: Type.Optional(Type.String({ description: 'Where the image is, after a success' })),
+    export_location: Type.Optional(
+      Type.String({ description: 'Where the image is, after a success; absent once a temporary URL was revoked' })
+    ),
     phase: Nullable(
       Type.String({ description: 'What goes on, finer than the status; of a failure, where it happened' })
     ),
     progress: Nullable(progress),
     failure: Nullable(failure),
+    warnings: Type.Array(warning, { description: 'What the user should know all the same' }),
+    cleanup: Nullable(cleanup),
+    ...asked,
     attempt: Type.Integer({ description: 'How many attempts have begun, those given back not counted' }),
     credentials: Nullable(credentials)
   },
@@ -105,25 +153,3 @@ export type TaskAnswer = Static<typeof TaskAnswer>
 
 export const ListedTask = Type.Object(listed, { title: 'ListedTask' })
 export type ListedTask = Static<typeof ListedTask>
-
-export const TaskList = Type.Object(
-  {
-    tasks: Type.Array(ListedTask),
-    first: Type.String({ description: 'Path of the first page' }),
-    next: Type.Optional(Type.String({ description: 'Path of the next page; absent on the last' })),
-    schema: Type.String()
-  },
-  { title: 'TaskList', description: 'One page of tasks' }
-)
-
-export const TaskListQuery = Type.Object({
-  ...PageQuery,
-  sort_key: Type.Optional(OneOf(SORT_KEYS, 'What to order by; created_at if left out')),
-  status: Type.Optional(OneOf(ANY_STATUS, "A status in Glance's or the specification's words")),
-  task_status: Type.Optional(OneOf(ANY_STATUS, "A status in the specification's words")),
-  type: Type.Optional(OneOf(['export'], 'Kind of task')),
-  task_type: Type.Optional(OneOf(['export'], 'Kind of task')),
-  image_id: Type.Optional(Uuid('Tasks of this image')),
-  image_uuid: Type.Optional(Uuid('Tasks of this image'))
-})
-export type TaskListQuery = Static<typeof TaskListQuery>

@@ -1,7 +1,10 @@
+import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { readConfig } from '../../../src/config.ts'
 
 const read = (env: NodeJS.ProcessEnv, split = false) => readConfig(env, { split })
+
+const KEY = Buffer.alloc(32, 'k').toString('base64')
 
 describe('configuration', () => {
   it('needs nothing', () => {
@@ -26,9 +29,14 @@ describe('configuration', () => {
     [{ IDENTITY: 'nobody' }, /IDENTITY must be one of dev, trusted-headers/],
     [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of fatal, error/],
     [{ IDENTITY: 'keystone' }, /IDENTITY=keystone is not in this version/],
-    [{ FILE_ROOT: '/srv' }, /FILE_ROOT is not in this version/],
+    [{ FILE_ROOT: '/nowhere/at/all' }, /FILE_ROOT: \/nowhere\/at\/all is not a folder/],
+    [{ FILE_ROOT: '/etc/passwd' }, /FILE_ROOT: \/etc\/passwd is not a folder/],
+    [{ FILE_ROOT: '/srv', DATA_DIR: '/srv/data' }, /FILE_ROOT and DATA_DIR may not lie in each other/],
+    [{ FILE_ROOT: '/usr/lib', DATA_DIR: '/usr' }, /FILE_ROOT and DATA_DIR may not lie in each other/],
     [{ HOST: '0.0.0.0' }, /HOST must be a loopback address/],
     [{ IDENTITY: 'trusted-headers' }, /KEK_FILE is needed/],
+    [{ KEK: KEY, KEK_FILE: '/keys/kek.json' }, /KEK and KEK_FILE exclude each other/],
+    [{ KEK: `${KEY},c2hvcnQ=` }, /KEK must be keys of 32 bytes/],
     [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL must start with postgres/],
     [{ REDIS_URL: 'http://x' }, /REDIS_URL must start with redis/],
     [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be/],
@@ -42,6 +50,13 @@ describe('configuration', () => {
     const env = { PORT: 'x', IDENTITY: 'keystone', WORKER_CONCURRENCY: '0', REDIS_URL: 'http://x' }
     expect(() => read(env)).toThrow(/IDENTITY=keystone[\s\S]*PORT[\s\S]*WORKER_CONCURRENCY[\s\S]*REDIS_URL/)
     expect(() => read({ DATABASE_URL: 'mysql://u:CANARY@h' })).not.toThrow(/CANARY/)
+  })
+
+  it('takes keys and shows them nowhere', () => {
+    const config = read({ IDENTITY: 'trusted-headers', KEK: `${KEY}, ${KEY}` })
+    expect(config.KEK?.unwrap()).toEqual([Buffer.alloc(32, 'k'), Buffer.alloc(32, 'k')])
+    expect(`${JSON.stringify(config)}${inspect(config, { depth: 9 })}`).not.toContain(KEY.slice(0, 8))
+    expect(() => read({ KEK: 'CANARY' })).toThrow(/^(?!.*CANARY)/s)
   })
 
   it('wants a database of its own for split processes', () => {

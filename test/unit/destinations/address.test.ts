@@ -136,8 +136,62 @@ describe('what the operator allows', () => {
     { allowedNetworks: ['nonsense'], allowedEndpoints: [] },
     { allowedNetworks: [], allowedEndpoints: ['minio:9000'] },
     { allowedNetworks: [], allowedEndpoints: ['s3://bucket'] },
-    { allowedNetworks: [], allowedEndpoints: ['https://h/path'] }
+    { allowedNetworks: [], allowedEndpoints: ['https://h/path'] },
+    { allowedNetworks: [], allowedEndpoints: ['sftp://user@h'] },
+    { allowedNetworks: [], allowedEndpoints: ['sftp://h/path'] }
   ])('%o cannot be read, and the setting is named', (settings) => {
     expect(() => createAddressPolicy(settings)).toThrow(/ALLOWED_(NETWORKS|ENDPOINTS)/)
+  })
+})
+
+describe('sftp', () => {
+  const listed = createAddressPolicy({
+    allowedNetworks: ['10.1.0.0/16'],
+    allowedEndpoints: ['sftp://NAS:2222', 'sftp://b']
+  })
+
+  it.each(['sftp://example.org/a', 'sftp://1.1.1.1/a', 'sftp://[2606:4700:4700::1111]:22/a'])(
+    'may go to %s, with credentials',
+    (url) => {
+      expect(check(strict, url, true)).not.toThrow()
+      expect(strict.allows(peer(url, true), '1.1.1.1')).toBe(true)
+      expect(strict.allows(peer(url, true), '127.0.0.1')).toBe(false)
+    }
+  )
+
+  it.each([
+    'sftp://example.org:2222/a',
+    'sftp://example.org:443/a',
+    'sftp://localhost/a',
+    'sftp://127.0.0.1/a',
+    'sftp://[::1]/a',
+    'sftp://[::ffff:127.0.0.1]/a',
+    'sftp://169.254.169.254/a',
+    'sftp://nas/a',
+    'sftp://2130706433/a',
+    'sftp://0x7f.1/a'
+  ])('may not go to %s', (url) => {
+    expect(check(strict, url, true)).toThrow(forbidden)
+    expect(strict.allows(peer(url, true), '127.0.0.1')).toBe(false)
+  })
+
+  it('is named with its own port', () => {
+    expect(check(strict, 'sftp://example.org:2222/a', true)).toThrow('use 22')
+  })
+
+  it.each(addresses)('$value: $verdict after the DNS', ({ value, verdict }) => {
+    expect(strict.allows(peer('sftp://example.org', true), value)).toBe(verdict === 'allow')
+  })
+
+  it.each(['sftp://nas:2222/a', 'sftp://Nas:2222/a', 'sftp://b/a', 'sftp://b:22/a', 'sftp://10.1.2.3:2022/a'])(
+    'may go to %s where the operator allows it',
+    (url) => {
+      expect(check(listed, url, true)).not.toThrow()
+      expect(listed.allows(peer(url, true), '10.1.2.3')).toBe(true)
+    }
+  )
+
+  it.each(['https://nas:2222/', 'http://nas:2222/', 'https://b:22/'])('that is allowed is no %s', (url) => {
+    expect(listed.allows(peer(url), '10.9.9.9')).toBe(false)
   })
 })

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import type { LookupAddress } from 'node:dns'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type LookupFunction } from 'node:net'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { type AddressPolicy, createAddressPolicy } from '../../../src/destinations/address.ts'
 import { type ConnectionSettings, createConnections } from '../../../src/destinations/connection.ts'
@@ -92,6 +94,73 @@ describe('the guard', () => {
     expect(server.seen).toEqual([])
   })
 
+  it('is not deceived by a DNS that names an allowed address first and the loopback second', async () => {
+    await using victim = await putServer()
+    const rebinding = dns(['127.0.0.2'], ['127.0.0.1'])
+    const policy = createAddressPolicy({ allowedNetworks: ['127.0.0.2/32'], allowedEndpoints: [] })
+    const connections = createConnections({ policy, limits, lookup: rebinding.lookup })
+    const url = new URL(`http://rebind.example.org:${victim.port}/`)
+    const request = {
+      url,
+      headers: {},
+      length: 0,
+      connections,
+      credentials: false,
+      signal: new AbortController().signal
+    }
+
+    await expect(put({ ...request, method: 'GET' })).rejects.toMatchObject({ code: 'DEST_UNREACHABLE' })
+    await expect(put({ ...request, method: 'PUT' })).rejects.toMatchObject(FORBIDDEN)
+
+    expect(rebinding.asked()).toBe(2)
+    expect(victim.seen).toEqual([])
+    connections.close()
+  })
+
+  it.each(['http', 'https'])('keeps handshakes with %s from where they may not go', async (scheme) => {
+    const { lookup } = dns(['169.254.169.254'], ['10.0.0.1'])
+    const connections = createConnections({ policy: strict, limits, lookup })
+    const shake = (host: string) =>
+      connections.handshake(new URL(`${scheme}://${host}/`), false, new AbortController().signal)
+
+    for (const host of ['127.0.0.1', '[::1]', 'meta.example.org', 'inside.example.org']) {
+      await expect(shake(host)).rejects.toMatchObject(FORBIDDEN)
+    }
+    connections.close()
+  })
+
+  it('takes no notice of proxies in the environment', async () => {
+    await using server = await putServer()
+    await using proxy = await putServer()
+    const src = join(import.meta.dirname, '../../../src/destinations')
+    const program = `
+      import { createAddressPolicy } from '${src}/address.ts'
+      import { createConnections } from '${src}/connection.ts'
+      import { put } from '${src}/put.ts'
+      const policy = createAddressPolicy({ allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+      const connections = createConnections({ policy, limits: { connectMs: 20000, idleMs: 20000, answerMs: 20000 } })
+      const url = new URL('http://127.0.0.1:${server.port}/direct')
+      const signal = new AbortController().signal
+      const { status } = await put({ method: 'GET', url, headers: {}, length: 0, connections, credentials: false, signal })
+      connections.close()
+      console.log(status)
+    `
+    const through = `http://127.0.0.1:${proxy.port}`
+    const env = {
+      NODE_USE_ENV_PROXY: '1',
+      HTTP_PROXY: through,
+      http_proxy: through,
+      HTTPS_PROXY: through,
+      ALL_PROXY: through
+    }
+
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { env })
+
+    expect(stdout).toBe('404\n')
+    expect(server.seen.map(({ path }) => path)).toEqual(['/direct'])
+    expect(proxy.seen).toEqual([])
+  })
+
   it('does not share plain connections between requests with and without credentials', () => {
     const connections = createConnections({ policy: strict, limits })
     const url = new URL('http://storage.example.org/')
@@ -117,6 +186,7 @@ describe('the guard', () => {
 describe('TLS', () => {
   const { lookup } = dns(...Array.from({ length: 20 }, () => ['127.0.0.1']))
   const settings = { policy: loopback, lookup }
+  const request = { method: 'GET', headers: {}, length: 0, credentials: false } as const
 
   it('trusts the authority of the operator', async () => {
     await using server = await putServer(tls)
@@ -144,6 +214,69 @@ describe('TLS', () => {
       code: 'DEST_TLS_UNTRUSTED',
       message: expect.stringContaining('another name')
     })
+  })
+
+  it('trusts the authority of one target, for this target only', async () => {
+    await using server = await putServer(tls)
+    const connections = createConnections({ ...settings, limits })
+    const url = new URL(`https://storage.example.org:${server.port}/`)
+    const ask = (through: typeof connections) =>
+      put({ ...request, url, connections: through, signal: new AbortController().signal })
+    {
+      using own = connections.withTls({ ca: pem('ca.pem') })
+
+      expect((await ask(own)).status).toBe(404)
+      await expect(ask(connections)).rejects.toMatchObject({ code: 'DEST_TLS_UNTRUSTED' })
+      expect(await own.handshake(url, false, new AbortController().signal)).toEqual({
+        version: 'TLSv1.3',
+        certificateExpiresAt: new Date('2126-10-29T11:32:16Z')
+      })
+    }
+    using same = connections.withTls(undefined)
+    expect(same.agentFor(url, false)).toBe(connections.agentFor(url, false))
+    connections.close()
+  })
+
+  it('keeps the well-known authorities beside that of a target', () => {
+    const connections = createConnections({ ...settings, limits, extraCa: 'of the operator' })
+    using own = connections.withTls({ ca: 'of the target' })
+    const { ca } = (own.agentFor(new URL('https://a.example/'), false) as unknown as { options: { ca: string[] } })
+      .options
+
+    expect(ca.slice(-2)).toEqual(['of the operator', 'of the target'])
+    expect(ca.length).toBeGreaterThan(50)
+  })
+
+  it.each([
+    ['wants', 'other.example.org', 'another name'],
+    ['takes', 'storage.example.org', undefined]
+  ])('%s the name that one target gives', async (_, serverName, message) => {
+    await using server = await putServer(tls)
+    const connections = createConnections({ ...settings, limits, extraCa: pem('ca.pem') })
+    using own = connections.withTls({ serverName })
+    const url = new URL(`https://127.0.0.1:${server.port}/`)
+
+    const asked = put({ ...request, url, connections: own, signal: new AbortController().signal })
+
+    if (message === undefined) expect((await asked).status).toBe(404)
+    else
+      await expect(asked).rejects.toMatchObject({
+        code: 'DEST_TLS_UNTRUSTED',
+        message: expect.stringContaining(message)
+      })
+  })
+
+  it('shows a certificate to a server that wants one', async () => {
+    await using server = await putServer({ ...tls, ca: pem('ca.pem'), requestCert: true, rejectUnauthorized: true })
+    const connections = createConnections({ ...settings, limits, extraCa: pem('ca.pem') })
+    using own = connections.withTls({ cert: tls.cert, key: tls.key })
+    const url = new URL(`https://storage.example.org:${server.port}/`)
+    const ask = (through: typeof connections) =>
+      put({ ...request, url, connections: through, signal: new AbortController().signal })
+
+    expect((await ask(own)).status).toBe(404)
+    await expect(ask(connections)).rejects.toMatchObject({ code: 'DEST_AUTH_FAILED', permanent: true, actor: 'user' })
+    connections.close()
   })
 
   it('does not go below 1.2', async () => {

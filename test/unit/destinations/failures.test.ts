@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { failure, networkFailure, statusFailure } from '../../../src/destinations/failures.ts'
+import { answerFailure, failure, networkFailure, retryAfterMs } from '../../../src/destinations/failures.ts'
 
 const coded = (code: string) => Object.assign(new Error('connect 10.0.0.1:5432 secret'), { code })
 
@@ -31,10 +31,40 @@ describe('an HTTP status', () => {
     [505, 'DEST_REJECTED', 'permanent', 'user'],
     [507, 'DEST_QUOTA_EXCEEDED', 'permanent', 'user']
   ])('%d is %s, %s, and the turn of the %s', (status, code, lasts, actor) => {
-    const error = statusFailure('host.example:8080', status)
+    const error = answerFailure('host.example:8080', { status, headers: {} })
 
     expect(error).toMatchObject({ code, permanent: lasts === 'permanent', actor, upstreamStatus: status })
     expect(error.message).toMatch(/^host\.example:8080 .*\.$/)
+  })
+})
+
+describe('the pause that an answer asks for', () => {
+  const now = Date.UTC(2026, 10, 22, 12, 0, 0)
+
+  it.each<[string | undefined, number | undefined]>([
+    ['0', 0],
+    ['17', 17_000],
+    ['86400', 86_400_000],
+    ['Sun, 22 Nov 2026 12:01:30 GMT', 90_000],
+    ['Sun, 22 Nov 2026 11:59:00 GMT', 0],
+    ['Sunday, 22-Nov-26 12:00:05 GMT', 5000],
+    ['soon', undefined],
+    ['', undefined],
+    ['1e3', undefined],
+    ['-5', undefined],
+    ['9'.repeat(30), undefined],
+    [undefined, undefined]
+  ])('%j is %s ms', (text, milliseconds) => {
+    expect(retryAfterMs({ 'retry-after': text }, now)).toBe(milliseconds)
+  })
+
+  it.each([429, 503, 500])('is kept with %d', (status) => {
+    expect(answerFailure('h', { status, headers: { 'retry-after': '3' } })).toMatchObject({
+      permanent: false,
+      retryAfterMs: 3000,
+      upstreamStatus: status
+    })
+    expect(answerFailure('h', { status, headers: {} }).retryAfterMs).toBeUndefined()
   })
 })
 
@@ -79,6 +109,12 @@ describe('an error of Node', () => {
     ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'DEST_TLS_UNTRUSTED', 'permanent', 'destination'],
     ['EPROTO', 'DEST_TLS_UNTRUSTED', 'permanent', 'destination'],
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'DEST_TLS_UNTRUSTED', 'permanent', 'destination'],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN', 'DEST_AUTH_FAILED', 'permanent', 'user'],
     ['HPE_INVALID_CONSTANT', 'DEST_REJECTED', 'passing', 'destination'],
     ['SOMETHING_NEW', 'DEST_UNREACHABLE', 'passing', 'destination']
   ])('%s is %s, %s, and the turn of the %s', (nodeCode, code, lasts, actor) => {

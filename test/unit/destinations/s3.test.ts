@@ -1,77 +1,19 @@
-import { randomUUID } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Credentials, Part, Upload } from '../../../src/destinations/destination.ts'
-import { createDestinations } from '../../../src/destinations/registry.ts'
-import { s3CodeIn, s3Failure } from '../../../src/destinations/s3/failures.ts'
-import { MAX_OBJECT_BYTES, partBytes } from '../../../src/destinations/s3/parts.ts'
+import type { Credentials, Upload } from '../../../src/destinations/destination.ts'
+import { MAX_OBJECT_BYTES, partBytes, planOf } from '../../../src/destinations/s3/parts.ts'
 import { GiB, MiB, TiB } from '../../../src/domain/bytes.ts'
-import { Secret } from '../../../src/domain/secret.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { describeDestination, IMPATIENT, PATIENT } from '../../contracts/destination.contract.ts'
-import { type Fault, faultServer } from '../../support/fault-server.ts'
-import { s3Server } from '../../support/s3-server.ts'
+import type { Fault } from '../../support/fault-server.ts'
+import { bytes, errorBody, isComplete, isHead, part, type S3Harness, s3Harness, sent } from './s3-harness.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
 
-const ACCESS_KEY_ID = 'AKIATEST'
 const never = new AbortController().signal
-
-async function start(changes: Partial<Credentials> = {}, limits = PATIENT) {
-  const server = await s3Server({ buckets: ['exports', 'Exports.Old'], accessKeyId: ACCESS_KEY_ID })
-  const faults = await faultServer(server.port)
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
-  const credentials: Credentials = {
-    kind: 's3_static',
-    access_key_id: ACCESS_KEY_ID,
-    secret_access_key: 'a-secret-key',
-    endpoint: `http://127.0.0.1:${faults.port}`,
-    ...changes
-  }
-  const stored = (url: URL) => server.objects.get(`/${url.host}${decodeURIComponent(url.pathname)}`)
-  return {
-    destination: destinations.forScheme('s3'),
-    atomic: true,
-    server,
-    faults,
-    credentials,
-    stored,
-    target: (length: number, prefix = 's3://exports/some/prefix') => ({
-      url: new URL(`${prefix}/${randomUUID()}`),
-      credentials: new Secret(credentials),
-      length,
-      exact: true,
-      mediaType: 'application/x-test'
-    }),
-    read: async ({ url }: { url: URL }) => stored(url)?.body,
-    kept: () => server.objects.size + server.uploads.size,
-    breakNextPart: (fault: Fault) => faults.inject(fault, ({ method }) => method === 'PUT'),
-    async [Symbol.asyncDispose]() {
-      destinations.close()
-      await faults[Symbol.asyncDispose]()
-      await server[Symbol.asyncDispose]()
-    }
-  }
-}
+const start = (changes: Partial<Credentials> = {}, limits = PATIENT) => s3Harness(hashers, changes, limits)
 
 describeDestination('s3', (limits) => start({ session_token: 'a-secret-session' }, limits))
-
-async function* bytes(length: number) {
-  yield Buffer.alloc(length, 7)
-}
-const part = (length: number): Part => ({ number: 1, offset: 0, length })
-const isComplete = ({ method, url }: { method: string; url: string }) => method === 'POST' && url.includes('uploadId=')
-const isHead = ({ method }: { method: string }) => method === 'HEAD'
-
-/** An upload with its only part sent. */
-async function sent(harness: Awaited<ReturnType<typeof start>>, length = 1000) {
-  const target = harness.target(length)
-  const upload = await harness.destination.open(target, never)
-  await upload.putPart(part(length), bytes(length), never)
-  return { target, upload }
-}
-
-const errorBody = (code: string) => `<?xml version="1.0"?><Error><Code>${code}</Code><Message>hostile</Message></Error>`
 
 describe('an s3 object', () => {
   it('has the media type and the mark of its export', async () => {
@@ -80,10 +22,9 @@ describe('an s3 object', () => {
 
     await upload.commit(never)
 
-    const exportId = target.url.pathname.split('/').at(-1)
     expect(harness.stored(target.url)).toMatchObject({
       mediaType: 'application/x-test',
-      metadata: { 'glance-export-id': exportId }
+      metadata: { 'glance-export-id': target.marks.exportId }
     })
   })
 
@@ -95,7 +36,7 @@ describe('an s3 object', () => {
       const upload = await harness.destination.open(target, never)
       await upload.putPart(part(5), bytes(5), never)
 
-      expect(await upload.commit(never)).toBe(target.url.href)
+      expect((await upload.commit(never)).location).toBe(target.url.href)
       expect(await harness.read(target)).toEqual(Buffer.alloc(5, 7))
     }
   )
@@ -114,7 +55,8 @@ describe('s3 parts', () => {
 
   it('never need more than 10,000', () => {
     for (const length of [1, 140 * GiB + 1, TiB, 20 * TiB + 1, 45 * TiB, MAX_OBJECT_BYTES]) {
-      expect(Math.ceil(length / partBytes(length))).toBeLessThanOrEqual(10_000)
+      expect(planOf(length).parts).toBeLessThanOrEqual(10_000)
+      expect(planOf(length).parts * partBytes(length)).toBeGreaterThanOrEqual(length)
     }
   })
 
@@ -179,10 +121,7 @@ describe('s3 parts', () => {
 })
 
 describe('s3 commit', () => {
-  const failing = async (
-    fault: Fault,
-    then?: (harness: Awaited<ReturnType<typeof start>>, upload: Upload) => Promise<void>
-  ) => {
+  const failing = async (fault: Fault, then?: (harness: S3Harness, upload: Upload) => Promise<unknown>) => {
     await using harness = await start({}, fault.kind === 'hang' ? IMPATIENT : PATIENT)
     const { target, upload } = await sent(harness)
     harness.faults.inject(fault, isComplete)
@@ -203,7 +142,7 @@ describe('s3 commit', () => {
     const { target, upload } = await sent(harness)
     await upload.commit(never)
 
-    await expect(upload.commit(never)).resolves.toBe(target.url.href)
+    await expect(upload.commit(never)).resolves.toMatchObject({ location: target.url.href })
   })
 
   it.each<[string, Fault, object]>([
@@ -239,7 +178,7 @@ describe('s3 commit', () => {
 
   it('says that it does not know when nobody can tell, and abort leaves the whole object alone', async () => {
     await using harness = await start()
-    const { target, upload } = await sent(harness)
+    const { target, upload } = await sent(harness, 1000, { object: { replace: true } })
     harness.faults.inject({ kind: 'lose answer' }, isComplete)
     harness.faults.inject({ kind: 'answer', status: 500 }, isHead)
 
@@ -264,9 +203,9 @@ describe('s3 commit', () => {
   it('succeeds with credentials that may not read', async () => {
     await using harness = await start()
     const { target, upload } = await sent(harness)
-    harness.faults.inject({ kind: 'answer', status: 403 }, isHead)
+    harness.faults.inject({ kind: 'answer', status: 403 }, isHead, 9)
 
-    await expect(upload.commit(never)).resolves.toBe(target.url.href)
+    await expect(upload.commit(never)).resolves.toMatchObject({ location: target.url.href })
   })
 
   it('stops when the signal fires', async () => {
@@ -327,127 +266,96 @@ describe('s3 open', () => {
   })
 })
 
-describe('s3 check', () => {
-  const destination = createDestinations({
-    hashers,
-    allowedNetworks: [],
-    allowedEndpoints: ['http://127.0.0.1:9000']
-  }).forScheme('s3')
-  const keys = { kind: 's3_static', access_key_id: 'a', secret_access_key: 'b' }
+describe('s3 commit, when nothing may be replaced', () => {
+  const isOther = { metadata: {}, storageClass: undefined, encryption: undefined, tags: {}, mediaType: 'x/y' }
+  const other = { ...isOther, body: Buffer.from('older'), etag: 'e' }
+  const place = ({ url }: { url: URL }) => `/${url.host}${url.pathname}`
 
-  it.each<[string, Credentials]>([
-    ['s3://exports/p', keys],
-    ['s3://exports', { ...keys, region: 'eu-west-1' }],
-    ['s3://exports/p', { ...keys, endpoint: 'https://s3.example.org', addressing_style: 'virtual' }],
-    ['s3://exports/p', { ...keys, endpoint: 'http://127.0.0.1:9000' }],
-    ['s3://Old.Bucket/p', keys]
-  ])('accepts %s with %o', (url, credentials) => {
-    expect(() => destination.check(new URL(url), credentials)).not.toThrow()
+  it('leaves an older object alone without asking for more', async () => {
+    await using harness = await start()
+    const { target, upload } = await sent(harness)
+    harness.server.objects.set(place(target), other)
+
+    await expect(upload.commit(never)).rejects.toMatchObject({ code: 'DEST_OBJECT_EXISTS', permanent: true })
+    expect(harness.faults.seen.filter(isComplete)).toEqual([])
+    expect(await upload.abort()).toEqual(['multipart upload with 1 part'])
+    expect(harness.stored(target.url)).toBe(other)
   })
 
-  it.each<[string, Credentials | undefined, string, string]>([
-    ['s3://exports/p', undefined, 'DEST_CREDENTIALS_INVALID', '/export_to_credentials/kind'],
-    ['s3://exports/p', { kind: 'basic' }, 'DEST_CREDENTIALS_INVALID', '/export_to_credentials/kind'],
-    [
-      's3://exports/p',
-      { kind: 's3_static', access_key_id: 'a' },
-      'DEST_CREDENTIALS_INVALID',
-      '/export_to_credentials/secret_access_key'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, session_token: 'a b' },
-      'DEST_CREDENTIALS_INVALID',
-      '/export_to_credentials/session_token'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, region: 'x.attacker.example/' },
-      'DEST_CREDENTIALS_INVALID',
-      '/export_to_credentials/region'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, addressing_style: 'other' },
-      'DEST_CREDENTIALS_INVALID',
-      '/export_to_credentials/addressing_style'
-    ],
-    [
-      's3://Exports/p',
-      { ...keys, addressing_style: 'virtual' },
-      'DEST_CREDENTIALS_INVALID',
-      '/export_to_credentials/addressing_style'
-    ],
-    ['s3://ab/p', keys, 'DEST_URL_INVALID', '/export_to'],
-    ['s3://exports:9000/p', keys, 'DEST_URL_INVALID', '/export_to'],
-    [`s3://exports/${'k'.repeat(1025)}`, keys, 'DEST_URL_INVALID', '/export_to'],
-    ['s3://exports/p', { ...keys, endpoint: 'ftp://h' }, 'DEST_URL_INVALID', '/export_to_credentials/endpoint'],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'https://user:pw@h.example' },
-      'DEST_URL_INVALID',
-      '/export_to_credentials/endpoint'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'https://h.example/path' },
-      'DEST_URL_INVALID',
-      '/export_to_credentials/endpoint'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'https://169.254.169.254' },
-      'DEST_ADDRESS_FORBIDDEN',
-      '/export_to_credentials/endpoint'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'https://minio:9000' },
-      'DEST_ADDRESS_FORBIDDEN',
-      '/export_to_credentials/endpoint'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'http://s3.example.org' },
-      'DEST_ADDRESS_FORBIDDEN',
-      '/export_to_credentials/endpoint'
-    ],
-    [
-      's3://exports/p',
-      { ...keys, endpoint: 'https://s3.example.org:9000' },
-      'DEST_ADDRESS_FORBIDDEN',
-      '/export_to_credentials/endpoint'
-    ]
-  ])('refuses %s with %o', (url, credentials, code, pointer) => {
-    expect(() => destination.check(new URL(url), credentials)).toThrow(expect.objectContaining({ code, pointer }))
+  it('leaves alone an object that appears in the last moment', async () => {
+    await using harness = await start()
+    const { target, upload } = await sent(harness)
+    harness.server.objects.set(place(target), other)
+    harness.faults.inject({ kind: 'answer', status: 404 }, isHead)
+
+    await expect(upload.commit(never)).rejects.toMatchObject({ code: 'DEST_OBJECT_EXISTS', upstreamStatus: 412 })
+    await upload.abort()
+
+    expect(harness.stored(target.url)).toBe(other)
+    expect(harness.server.uploads.size).toBe(0)
+  })
+
+  it('takes an object in the way for done when it is the one it has made', async () => {
+    await using harness = await start()
+    const { target, upload } = await sent(harness)
+    const metadata = { 'glance-export-id': target.marks.exportId }
+    harness.server.objects.set(place(target), { ...other, metadata, body: Buffer.alloc(1000, 7) })
+
+    await expect(upload.commit(never)).resolves.toMatchObject({ location: target.url.href })
+    expect(harness.faults.seen.filter(isComplete)).toHaveLength(1)
+  })
+
+  it('asks a store that does not know the condition without it', async () => {
+    await using harness = await s3Harness(hashers, {}, PATIENT, { refusesConditions: true })
+    const { target, upload } = await sent(harness)
+
+    await upload.commit(never)
+
+    expect(harness.stored(target.url)?.body.length).toBe(1000)
+    expect(harness.faults.seen.filter(isComplete)).toHaveLength(2)
+  })
+
+  it('replaces when it may', async () => {
+    await using harness = await start()
+    const { target, upload } = await sent(harness, 1000, { object: { replace: true } })
+    harness.server.objects.set(place(target), other)
+
+    await upload.commit(never)
+
+    expect(harness.stored(target.url)?.body.length).toBe(1000)
   })
 })
 
-describe('s3 failures', () => {
-  it.each<[string, number, string, boolean]>([
-    ['NoSuchBucket', 404, 'DEST_CONTAINER_NOT_FOUND', true],
-    ['AccessDenied', 403, 'DEST_FORBIDDEN', true],
-    ['SignatureDoesNotMatch', 403, 'DEST_AUTH_FAILED', true],
-    ['InvalidAccessKeyId', 403, 'DEST_AUTH_FAILED', true],
-    ['ExpiredToken', 400, 'DEST_AUTH_FAILED', true],
-    ['RequestTimeTooSkewed', 403, 'DEST_AUTH_FAILED', false],
-    ['SlowDown', 400, 'DEST_THROTTLED', false],
-    ['EntityTooLarge', 400, 'DEST_LIMIT_EXCEEDED', true],
-    ['EntityTooSmall', 400, 'DEST_REJECTED', true],
-    ['QuotaExceeded', 403, 'DEST_QUOTA_EXCEEDED', true],
-    ['RequestTimeout', 400, 'DEST_UNREACHABLE', false],
-    ['InternalError', 200, 'DEST_REJECTED', false],
-    ['BadDigest', 400, 'DEST_INTEGRITY_MISMATCH', false],
-    ['PermanentRedirect', 301, 'DEST_REJECTED', true],
-    ['AuthorizationHeaderMalformed', 400, 'DEST_REJECTED', true],
-    ['NoSuchUpload', 404, 'DEST_COMMIT_FAILED', false],
-    ['SomethingNew', 403, 'DEST_FORBIDDEN', true],
-    ['constructor', 500, 'DEST_REJECTED', false]
-  ])('%s with %d is %s', (s3Code, status, code, permanent) => {
-    expect(s3Failure('h', s3CodeIn(errorBody(s3Code)), status)).toMatchObject({
-      code,
-      permanent,
-      upstreamStatus: status
-    })
+describe('s3 abort', () => {
+  const isAbort = ({ method, url }: { method: string; url: string }) => method === 'DELETE' && url.includes('uploadId=')
+
+  it('is repeated while the store still knows a part', async () => {
+    await using harness = await start()
+    const { upload } = await sent(harness)
+    harness.faults.inject({ kind: 'answer', status: 204 }, isAbort)
+
+    expect(await upload.abort()).toEqual(['multipart upload with 1 part'])
+
+    expect(harness.faults.seen.filter(isAbort)).toHaveLength(2)
+    expect(harness.kept()).toBe(0)
+  })
+
+  it('says that there was nothing to remove', async () => {
+    await using harness = await start()
+    const { target, upload } = await sent(harness)
+
+    const removed = [await upload.abort(), await upload.abort()]
+    const discarded = await harness.destination.discard(target, { uploadId: 'long-gone' }, never)
+
+    expect(removed).toEqual([['multipart upload with 1 part'], []])
+    expect(discarded).toEqual([])
+  })
+
+  it('tells that it failed', async () => {
+    await using harness = await start()
+    const { upload } = await sent(harness)
+    harness.faults.inject({ kind: 'answer', status: 403, body: errorBody('AccessDenied') }, isAbort)
+
+    await expect(upload.abort()).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
   })
 })

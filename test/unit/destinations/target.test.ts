@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { objectUrl, parseTarget } from '../../../src/destinations/target.ts'
+import { objectUrl, parseTarget, splitSecretQuery } from '../../../src/destinations/target.ts'
 
 describe('parseTarget', () => {
   it.each([
@@ -92,7 +92,9 @@ describe('parseTarget', () => {
     expect(() => parseTarget('https://user:secret@example.org/a')).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining('secret') })
     )
-    expect(() => parseTarget('https://example.org/a?sig=secret')).toThrow(/pre-signed/)
+    expect(() => parseTarget('https://example.org/a?tok=secret')).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining('secret') })
+    )
   })
 })
 
@@ -105,5 +107,70 @@ describe('objectUrl', () => {
     ['swift://cloud.foo/account/container', 'swift://cloud.foo/account/container/id']
   ])('puts the export below %s', (target, href) => {
     expect(objectUrl(parseTarget(target), 'id').href).toBe(href)
+  })
+})
+
+describe('splitSecretQuery', () => {
+  it.each([
+    ['https://h.example/a/b', undefined],
+    ['s3://bucket/a', { kind: 's3_static' }],
+    ['https://h.example/a', { kind: 'presigned', query: 'sig=1' }]
+  ])('leaves %s as it is', (exportTo, credentials) => {
+    expect(splitSecretQuery(exportTo, credentials)).toEqual({ exportTo, credentials })
+  })
+
+  it.each([
+    ['https://h.example/a?tok=x%2Fy&e=1', 'https://h.example/a', 'tok=x%2Fy&e=1'],
+    ['HTTP://h.example:8080/a?b?c=d:@/', 'HTTP://h.example:8080/a', 'b?c=d:@/'],
+    ['https://h.example?temp_url_sig=0&temp_url_expires=1', 'https://h.example', 'temp_url_sig=0&temp_url_expires=1']
+  ])('takes %s apart', (url, exportTo, query) => {
+    expect(splitSecretQuery(url, undefined)).toEqual({ exportTo, credentials: { kind: 'presigned', query } })
+  })
+
+  it('keeps what else was said of a pre-signed URL', () => {
+    const said = { kind: 'presigned', method: 'POST', headers: { 'x-a': 'b' } }
+
+    expect(splitSecretQuery('https://h.example/a?b', said).credentials).toEqual({ ...said, query: 'b' })
+  })
+
+  it('makes a query that is sent as it was signed', () => {
+    const all = '-._~!$&()*+,;=:@/?%20%C3%A4aZ09'
+    const { credentials } = splitSecretQuery(`https://h.example/a?${all}`, undefined)
+    const url = new URL('https://h.example/a')
+
+    url.search = `?${credentials?.query}`
+
+    expect(url.search).toBe(`?${all}`)
+  })
+
+  it.each([
+    'https://h.example/a?',
+    "https://h.example/a?tok='",
+    'https://h.example/a?tok=a b',
+    'https://h.example/a?tok=%zz',
+    'https://h.example/a?tok=a#b',
+    'https://h.example/a?tok="',
+    'https://h.example/a?tok=a\r\nX: 1',
+    'https://h.example/a?tok=ä',
+    's3://bucket/a?tok=b',
+    'swift://h.example/a/b?tok=c',
+    `https://h.example/a?${'s'.repeat(8193)}`
+  ])('refuses %j, and does not repeat it', (url) => {
+    expect(() => splitSecretQuery(url, undefined)).toThrow(
+      expect.objectContaining({
+        code: 'DEST_URL_INVALID',
+        pointer: '/export_to',
+        message: expect.not.stringMatching(/tok|sss/)
+      })
+    )
+  })
+
+  it.each([
+    [{ kind: 'bearer', token: 'a' }, 'kind'],
+    [{ kind: 'presigned', query: 'a=b' }, 'query']
+  ])('refuses a query beside %o', (credentials, field) => {
+    expect(() => splitSecretQuery('https://h.example/a?tok=b', credentials)).toThrow(
+      expect.objectContaining({ code: 'DEST_CREDENTIALS_INVALID', pointer: `/export_to_credentials/${field}` })
+    )
   })
 })

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { imageId } from '../../../src/domain/ids.ts'
+import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
+import { type ImageId, imageId, ownerId } from '../../../src/domain/ids.ts'
 import { TASK_STATUSES } from '../../../src/domain/task.ts'
+import type { Viewer } from '../../../src/domain/viewer.ts'
+import type { TaskQuery, TaskSortKey, TimeSpan } from '../../../src/export/task-query.ts'
 import { appOver, MemoryService, token } from './memory-service.ts'
 
 const member = token('demo')
 const OTHER = imageId('00000000-0000-4000-8000-000000000001')
+
+const ascending = (key: TaskSortKey) => ({ key, direction: 'asc' }) as const
+const descending = (key: TaskSortKey) => ({ key, direction: 'desc' }) as const
+const within = (span: TimeSpan) => ({ within: [span], outside: [] })
+const at = (time: string) => new Date(`2026-11-22T${time}Z`)
 
 /** Follows `next` as python-glanceclient does: as it is, behind the endpoint. */
 async function follow(app: ReturnType<typeof appOver>, start: string, key: 'tasks' | 'images'): Promise<string[][]> {
@@ -91,7 +99,13 @@ describe('GET /v2/tasks', () => {
     const service = new MemoryService()
     service.addTask()
     const wanted = service.addTask({
-      request: { imageId: OTHER, exportTo: 'https://a.example.com/b', exportFormat: 'raw', formatOptions: {} }
+      request: {
+        imageId: OTHER,
+        exportTo: 'https://a.example.com/b',
+        exportFormat: 'raw',
+        formatOptions: {},
+        options: NO_OPTIONS
+      }
     })
     const app = appOver(service)
 
@@ -99,6 +113,37 @@ describe('GET /v2/tasks', () => {
       const body = (await app.inject({ url: `/v2/tasks?${name}=${OTHER}`, headers: member })).json()
       expect(body.tasks.map(({ id }: { id: string }) => id)).toEqual([wanted.id])
     }
+  })
+
+  test.each<[string, Partial<TaskQuery>]>([
+    ['status=in:pending,success', { statuses: ['queued', 'success'] }],
+    ['sort=status:asc,updated_at', { order: [ascending('status'), descending('updated_at')] }],
+    ['export_format=in:raw,qcow2', { formats: ['raw', 'qcow2'] }],
+    ['destination_host=Cloud.Example:8080', { destinationHosts: ['cloud.example:8080'] }],
+    ['tag=nightly,golden%20image', { tags: ['nightly', 'golden image'] }],
+    ['owner=demo', { owner: ownerId('demo') }],
+    ['created_at=2026-11-22T10:00:00Z', { created: within({ from: at('10:00:00'), to: at('10:00:01') }) }],
+    ['created_at=eq:2026-11-22T10:00:00.7Z', { created: within({ from: at('10:00:00'), to: at('10:00:01') }) }],
+    ['created_at=gt:2026-11-22T10:00:00Z', { created: within({ from: at('10:00:01') }) }],
+    ['created_at=gte:2026-11-22T10:00:00', { created: within({ from: at('10:00:00') }) }],
+    ['updated_at=lt:2026-11-22T12:00:00%2B02:00', { updated: within({ to: at('10:00:00') }) }],
+    ['updated_at=lte:2026-11-22T10:00:00Z', { updated: within({ to: at('10:00:01') }) }],
+    ['updated_at=neq:2026-11-22', { updated: { within: [], outside: [{ from: at('00:00:00'), to: at('00:00:01') }] } }]
+  ])('reads ?%s', async (parameters, expected) => {
+    const service = new MemoryService()
+    const asked: TaskQuery[] = []
+    const tasks = {
+      ...service.taskUses,
+      listTasks: async (_viewer: Viewer, query: TaskQuery) => {
+        asked.push(query)
+        return []
+      }
+    }
+
+    const answer = await appOver(service, { tasks }).inject({ url: `/v2/tasks?${parameters}`, headers: member })
+
+    expect(answer.statusCode).toBe(200)
+    expect(asked).toMatchObject([expected])
   })
 
   test('takes a limit of 0 for an empty page and clamps large ones', async () => {
@@ -132,12 +177,58 @@ describe('GET /v2/tasks', () => {
     ['sort_key=owner', 'sort_key must be one of created_at'],
     ['sort_dir=up', 'sort_dir must be one of asc, desc'],
     ['status=done', 'status must be one of pending'],
-    ['type=import', 'type must be one of export']
+    ['type=import', 'type must be one of export'],
+    ['status=in:', 'status must be one of pending'],
+    ['status=in:success,done', 'status must be one of pending'],
+    ['sort=created_at:up', 'sort must be up to four keys'],
+    ['sort=owner', 'sort must be up to four keys'],
+    ['sort=status&sort_dir=asc', 'takes the place of sort_key and sort_dir'],
+    ['created_at=yesterday', 'created_at must be a time'],
+    ['created_at=ge:2026-11-22', 'created_at must be a time'],
+    ['created_at=gt:2026-13-22', 'is not a time that exists'],
+    ['tag=', 'tag must be a tag'],
+    ['export_format=in:raw,', 'export_format must be a disk format'],
+    ['destination_host=a/b', 'destination_host must be a host']
   ])('refuses ?%s', async (query, text) => {
     const answer = await appOver(new MemoryService()).inject({ url: `/v2/tasks?${query}`, headers: member })
 
     expect(answer.statusCode).toBe(400)
     expect(answer.json().error.message).toContain(text)
+  })
+})
+
+describe('GET /v2/images/{id}/tasks', () => {
+  test('lists the tasks of the image, whole, newest first', async () => {
+    const service = new MemoryService()
+    const image = service.addImage({})
+    const of = (imageId: ImageId) => ({
+      request: {
+        imageId,
+        exportTo: 'https://a.example.com/b',
+        exportFormat: 'raw',
+        formatOptions: {},
+        options: NO_OPTIONS
+      }
+    })
+    const first = service.addTask(of(image.id))
+    service.addTask(of(OTHER))
+    const second = service.addTask(of(image.id))
+
+    const answer = await appOver(service).inject({ url: `/v2/images/${image.id}/tasks`, headers: member })
+
+    expect(answer.json().tasks).toMatchObject([
+      { id: second.id, input: { image_uuid: image.id }, message: '' },
+      { id: first.id, input: { image_uuid: image.id }, message: '' }
+    ])
+  })
+
+  test('is a 404 for an image that the caller may not see', async () => {
+    const service = new MemoryService()
+    const image = service.addImage({ owner: ownerId('other') })
+
+    const answer = await appOver(service).inject({ url: `/v2/images/${image.id}/tasks`, headers: member })
+
+    expect(answer.statusCode).toBe(404)
   })
 })
 

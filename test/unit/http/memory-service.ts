@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { afterAll } from 'vitest'
 import { createDestinations } from '../../../src/destinations/registry.ts'
-import { objectUrl, parseTarget } from '../../../src/destinations/target.ts'
 import { MarkerNotFound, TaskNotFound } from '../../../src/domain/errors.ts'
+import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { type ImageId, imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
 import type { Image } from '../../../src/domain/image.ts'
 import {
@@ -14,13 +14,18 @@ import {
   UploadConflict
 } from '../../../src/domain/image-errors.ts'
 import { isTerminal, type Task } from '../../../src/domain/task.ts'
+import { TempUrlAbsent } from '../../../src/domain/temp-url-errors.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
+import type { PreflightReport } from '../../../src/export/preflight-export.ts'
+import { type ExportBody, resolveRequest } from '../../../src/export/resolve-request.ts'
+import { createFormats } from '../../../src/formats/registry.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { type AppParts, buildApp } from '../../../src/http/app.ts'
 import { devIdentity } from '../../../src/http/identity.ts'
 import type { TaskUses } from '../../../src/http/uses.ts'
 import type { Library } from '../../../src/library/library.ts'
 import type { ImageFields } from '../../../src/library/ports.ts'
+import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
@@ -69,34 +74,34 @@ export class MemoryService {
   readonly taskUses: TaskUses = {
     createExport: async (viewer, requestId, body) => {
       this.asked = body
-      const target = parseTarget(body.exportTo)
-      destinations.forTarget(target).check(objectUrl(target, randomUUID()), body.credentials)
+      const { request, destination, credentials, objectUrl } = await this.#resolve(viewer, body)
+      destination.check(objectUrl, credentials)
       const image = this.#visibleImage(viewer, body.imageId)
       if (image.status !== 'active') throw new ImageNotActive(image.id, image.status)
       return this.addTask({
         owner: viewer.owner,
         userId: viewer.userId,
         requestId,
-        request: {
-          imageId: body.imageId,
-          exportTo: body.exportTo,
-          exportFormat: body.exportFormat,
-          formatOptions: body.formatOptions
-        },
-        credentials: body.credentials ? { kind: body.credentials.kind, state: 'sealed' } : null
+        request,
+        credentials: credentials ? { kind: credentials.kind, fingerprint: '0123456789ab', state: 'sealed' } : null
       })
+    },
+    preflightExport: async (viewer, body) => {
+      this.asked = body
+      await this.#resolve(viewer, body)
+      return PREFLIGHT
     },
     getTask: async (viewer, id) => {
       const task = this.tasks.get(id)
       if (!task || !mayRead(viewer, task)) throw new TaskNotFound(id)
       return task
     },
-    listTasks: async (viewer, { marker, sortDir, statuses, imageId, limit }) => {
+    listTasks: async (viewer, { marker, order, statuses, imageId, limit }) => {
       const rows = [...this.tasks.values()]
         .filter((task) => mayRead(viewer, task))
         .filter((task) => !statuses || statuses.includes(task.status))
         .filter((task) => !imageId || task.request.imageId === imageId)
-      return pageOf(sortDir === 'desc' ? rows.reverse() : rows, marker, limit)
+      return pageOf(order[0]?.direction === 'desc' ? rows.reverse() : rows, marker, limit)
     }
   }
 
@@ -154,6 +159,22 @@ export class MemoryService {
     }
   }
 
+  /** No file for download. */
+  readonly tempUrls: TempUrls = {
+    links: async () => new Map(),
+    find: async () => undefined,
+    download: async () => undefined,
+    issue: async (_viewer, id) => {
+      throw new TempUrlAbsent(id)
+    },
+    revoke: async (_viewer, id) => {
+      throw new TempUrlAbsent(id)
+    },
+    downloads: async (_viewer, id) => {
+      throw new TempUrlAbsent(id)
+    }
+  }
+
   /** Gives an image its data. */
   store(id: ImageId, bytes: Buffer): void {
     const image = this.images.get(id)
@@ -170,6 +191,17 @@ export class MemoryService {
     })
   }
 
+  #resolve(viewer: Viewer, body: ExportBody) {
+    const tasks = {
+      exportableImage: async (_viewer: Viewer, id: ImageId) => {
+        const { status, name } = this.#visibleImage(viewer, id)
+        return { status, name, source: undefined }
+      }
+    }
+    const ids = { task: taskId(randomUUID()), exportId: randomUUID() }
+    return resolveRequest({ tasks, formats, destinations }, viewer, ids, body)
+  }
+
   #visibleImage(viewer: Viewer, id: ImageId): Image {
     const image = this.images.get(id)
     if (!image || !(mayRead(viewer, image) || image.visibility === 'public')) throw new ImageNotFound(id)
@@ -177,6 +209,19 @@ export class MemoryService {
   }
 }
 
+/** What every dry run answers. */
+const PREFLIGHT: PreflightReport = {
+  ok: false,
+  durationMs: 12,
+  checks: [
+    { id: 'image.active', ok: true },
+    { id: 'dest.auth', ok: false, code: 'DEST_AUTH_FAILED', message: 'No: send valid ones.', actor: 'user' },
+    { id: 'dest.collision', ok: false, skipped: true }
+  ],
+  estimate: { bytesMin: 1, bytesMax: 2, seconds: 3, basis: 'a guess' }
+}
+
+const formats = createFormats()
 const destinations = createDestinations({ hashers, allowedNetworks: [], allowedEndpoints: [] })
 
 /** An app over `service` that answers dev tokens. */
@@ -184,6 +229,7 @@ export const appOver = (service: MemoryService, change: Partial<AppParts> = {}) 
   buildApp({
     tasks: service.taskUses,
     images: service.library,
+    tempUrls: service.tempUrls,
     health: { ready: async () => ({ ok: true, reasons: [] }) },
     identity: devIdentity,
     publicUrl: () => 'http://images.example.com:9292',
@@ -241,13 +287,16 @@ const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
     imageId: imageId('deadbeef-dead-dead-dead-beefbeefbeef'),
     exportTo: 'https://store.example.com/mycontainer/path',
     exportFormat: 'qcow2',
-    formatOptions: {}
+    formatOptions: {},
+    options: NO_OPTIONS
   },
   status: 'queued',
   message: '',
   progress: null,
   failure: null,
   result: null,
+  warnings: [],
+  cleanup: null,
   credentials: null,
   attempts: 0,
   startedAt: null,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
 import { appOver, MemoryService, token } from './memory-service.ts'
 
@@ -48,8 +49,10 @@ describe('POST /v2/tasks', () => {
       phase: 'accepted',
       progress: null,
       failure: null,
+      warnings: [],
+      cleanup: null,
       attempt: 0,
-      credentials: { kind: 'bearer', state: 'sealed' }
+      credentials: { kind: 'bearer', fingerprint: '0123456789ab', state: 'sealed' }
     })
     expect(service.asked).toMatchObject({ credentials })
   })
@@ -64,7 +67,13 @@ describe('POST /v2/tasks', () => {
     const answer = await app.inject({ method: 'POST', url: '/v2/tasks', headers: member, payload })
 
     expect(answer.statusCode).toBe(201)
-    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'raw', formatOptions: {} })
+    expect(service.asked).toEqual({
+      imageId: IMAGE,
+      exportTo: TO,
+      exportFormat: 'raw',
+      formatOptions: {},
+      options: NO_OPTIONS
+    })
   })
 
   test.each(['application/octet-stream', 'text/plain', 'application/json; charset=utf-8', 'no/such'])(
@@ -89,21 +98,21 @@ describe('POST /v2/tasks', () => {
   })
 
   test.each([
-    [{}, ['task_type is required', 'image_uuid is required', 'export_to is required', 'export_format is required']],
+    [{}, ['task_type is required', 'image_uuid is required', 'export_format is required']],
     [{ ...flat, color: 'red', size: 1 }, ['color is not a known field', 'size is not a known field']],
     [{ ...flat, image_uuid: 7 }, ['image_uuid must be a string, but is a number']],
     [{ ...flat, image_uuid: 'x' }, ['image_uuid must be a UUID in lower case, with hyphens']],
     [{ ...flat, export_to: ['a'] }, ['export_to must be a string, but is an array']],
     [{ ...flat, export_format: 'vdi' }, ['export_format must be one of raw, qcow2']],
     [{ ...flat, task_type: 'import' }, ['task_type must be export']],
-    [
-      { ...flat, export_to_credentials: { kind: 'magic' } },
-      ['export_to_credentials.kind must be one of basic, bearer, header']
-    ],
+    [{ ...flat, export_to_credentials: { kind: 'magic' } }, ['export_to_credentials.kind must be one of']],
     [{ ...flat, export_to_credentials: { kind: 'bearer' } }, ['export_to_credentials.token is required']],
     [{ ...flat, export_to_credentials: 'a:b' }, ['export_to_credentials must be an object, but is a string']],
     [{ type: 'export' }, ['input is required']],
-    [{ type: 'export', input: {} }, ['input.export_to is required', 'input needs exactly one of image_uuid, image_id']],
+    [
+      { type: 'export', input: {} },
+      ['input.export_format is required', 'input needs exactly one of image_uuid, image_id']
+    ],
     [{ ...flat, type: 'export', input: {} }, ['type is not a known field', 'input is not a known field']],
     [[], ['The body must be an object, but is an array']],
     ['export', ['The body must be an object, but is a string']]
@@ -186,7 +195,13 @@ describe('POST /v2/images/{id}/export', () => {
 
     expect([short.statusCode, long.statusCode]).toEqual([201, 201])
     expect(short.json()).toMatchObject({ task_type: 'export', image_uuid: IMAGE })
-    expect(service.asked).toEqual({ imageId: IMAGE, exportTo: TO, exportFormat: 'qcow2', formatOptions: {} })
+    expect(service.asked).toEqual({
+      imageId: IMAGE,
+      exportTo: TO,
+      exportFormat: 'qcow2',
+      formatOptions: {},
+      options: NO_OPTIONS
+    })
   })
 
   test('refuses a body about another image', async () => {
@@ -241,7 +256,7 @@ describe('GET /v2/tasks/{id}', () => {
       status: 'success',
       expiresAt: new Date('2026-11-24T07:10:02.987Z'),
       result: { location, bytes: 10, virtualSize: 20, sha256: 'ab', composite: null, parts: 1, durationSeconds: 1.5 },
-      credentials: { kind: 's3_static', state: 'purged' }
+      credentials: { kind: 's3_static', fingerprint: 'AKIA…4F2Q', state: 'purged' }
     })
 
     expect(task).toMatchObject({
@@ -260,7 +275,7 @@ describe('GET /v2/tasks/{id}', () => {
         parts: 1,
         duration_seconds: 1.5
       },
-      credentials: { kind: 's3_static', state: 'purged' }
+      credentials: { kind: 's3_static', fingerprint: 'AKIA…4F2Q', state: 'purged' }
     })
   })
 

@@ -48,13 +48,16 @@ describe('transfer', () => {
     if (options.parallel === 4) expect(state.mostUnderWay).toBe(4)
   })
 
-  it('reads no further than its buffers while the destination takes nothing', async () => {
+  it.each([
+    ['of a file in parts', 32, { partBytes: 16 * MiB, parallel: 100 }],
+    ['of a file in one body', 6, { parallel: 1 }]
+  ])('reads no further than the buffers %s while the destination takes nothing', async (_case, mebibytes, options) => {
     const { disk, layout } = await prepared(256 * MiB, [{ offset: 0, length: 256 * MiB }])
     const stop = new AbortController()
     const readBytes = () => disk.reads.reduce((sum, { length }) => sum + length, 0)
     const { upload } = memoryUpload(0, {
-      partBytes: 16 * MiB,
-      parallel: 100,
+      partBytes: layout.length,
+      ...options,
       put: (_part, _body, signal) =>
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     })
@@ -68,8 +71,26 @@ describe('transfer', () => {
     stop.abort(new Error('enough'))
 
     await expect(transferring).rejects.toThrow('enough')
-    expect(before).toBeGreaterThan(24 * MiB)
-    expect(before).toBeLessThanOrEqual(32 * MiB)
+    expect(before).toBeGreaterThan((mebibytes - 3) * MiB)
+    expect(before).toBeLessThanOrEqual(mebibytes * MiB)
+  })
+
+  it('does not read far ahead of the hash', async () => {
+    const { disk, layout } = await prepared(64 * MiB, [{ offset: 0, length: 64 * MiB }])
+    const unread: (() => void)[] = []
+    const slowHash = { update: (_bytes: Uint8Array, done: () => void) => unread.push(done), digest: async () => '' }
+    const slow = { start: () => ({ ...slowHash, [Symbol.dispose]() {} }), close: async () => {} }
+    const { upload, state } = memoryUpload(layout.length, { partBytes: 16 * MiB, parallel: 4 })
+
+    const transferring = transfer({ disk, layout }, upload, { ...engine, hashers: slow }, never, () => {})
+    await sleep(300)
+    expect(unread.length).toBe(4)
+    expect(disk.reads.length).toBeLessThanOrEqual(8)
+
+    const hashing = setInterval(() => unread.shift()?.(), 1)
+    await transferring
+    clearInterval(hashing)
+    expect(state.parts).toBe(Math.ceil(layout.length / (16 * MiB)))
   })
 
   it('ends with the first failure of a part, with nothing under way any more', async () => {

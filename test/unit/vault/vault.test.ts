@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import type { Credentials } from '../../../src/destinations/destination.ts'
 import { ownerId, taskId } from '../../../src/domain/ids.ts'
-import { type Keys, readKeys, readOrMakeKeys } from '../../../src/vault/keys.ts'
-import { createVault } from '../../../src/vault/vault.ts'
+import { type Keys, namedKeys } from '../../../src/vault/keys.ts'
+import { createOpener } from '../../../src/vault/opener.ts'
+import { createSealer } from '../../../src/vault/sealer.ts'
 
 const TASK = taskId('43215678-4321-4321-8321-432156789abc')
 const OTHER = taskId('43215678-4321-4321-8321-432156789abd')
@@ -18,11 +17,12 @@ const keys = (...ids: string[]): Keys => ({
 
 describe('vault', () => {
   it('opens what it sealed, and shows nothing of it before', () => {
-    const vault = createVault(keys('k1'))
-    const sealed = vault.seal(TASK, OWNER, credentials)
+    const own = keys('k1')
+    const { kind, sealed } = createSealer(own).seal(TASK, OWNER, credentials)
+    expect(kind).toBe('basic')
     expect(Buffer.concat([sealed.wrappedKey, sealed.ciphertext]).includes('CANARY')).toBe(false)
 
-    const opened = vault.open(TASK, OWNER, sealed)
+    const opened = createOpener(own).open(TASK, OWNER, sealed)
 
     expect(JSON.stringify({ opened })).toBe('{"opened":"[redacted]"}')
     expect(`${opened}`).toBe('[redacted]')
@@ -30,63 +30,73 @@ describe('vault', () => {
   })
 
   it('does not open for another task, another owner, a changed byte or a short tag', () => {
-    const vault = createVault(keys('k1'))
-    const sealed = vault.seal(TASK, OWNER, credentials)
+    const own = keys('k1')
+    const { open } = createOpener(own)
+    const { sealed } = createSealer(own).seal(TASK, OWNER, credentials)
     const flipped = Buffer.from(sealed.ciphertext)
     flipped[20] = (flipped[20] ?? 0) ^ 1
     const lost = expect.objectContaining({ code: 'CREDENTIALS_PURGED' })
 
-    expect(() => vault.open(OTHER, OWNER, sealed)).toThrow(lost)
-    expect(() => vault.open(TASK, ownerId('else'), sealed)).toThrow(lost)
-    expect(() => vault.open(TASK, OWNER, { ...sealed, ciphertext: flipped })).toThrow(lost)
-    expect(() => vault.open(TASK, OWNER, { ...sealed, ciphertext: sealed.ciphertext.subarray(0, 27) })).toThrow(lost)
+    expect(() => open(OTHER, OWNER, sealed)).toThrow(lost)
+    expect(() => open(TASK, ownerId('else'), sealed)).toThrow(lost)
+    expect(() => open(TASK, OWNER, { ...sealed, ciphertext: flipped })).toThrow(lost)
+    expect(() => open(TASK, OWNER, { ...sealed, ciphertext: sealed.ciphertext.subarray(0, 27) })).toThrow(lost)
+  })
+
+  it('makes other bytes of the same credentials every time', () => {
+    const sealer = createSealer(keys('k1'))
+    const [one, two] = [sealer.seal(TASK, OWNER, credentials), sealer.seal(TASK, OWNER, credentials)]
+    expect(one.sealed.ciphertext).not.toEqual(two.sealed.ciphertext)
+    expect(one.sealed.wrappedKey).not.toEqual(two.sealed.wrappedKey)
   })
 
   it('opens with an older key after a rotation, and no longer once that key is gone', () => {
     const old = keys('k1')
-    const sealed = createVault(old).seal(TASK, OWNER, credentials)
+    const { sealed } = createSealer(old).seal(TASK, OWNER, credentials)
     const rotated: Keys = { current: 'k2', byId: new Map([...old.byId, ['k2', randomBytes(32)]]) }
 
-    expect(createVault(rotated).open(TASK, OWNER, sealed).unwrap()).toEqual(credentials)
-    expect(createVault(rotated).seal(TASK, OWNER, credentials).keyId).toBe('k2')
-    expect(() => createVault(keys('k2')).open(TASK, OWNER, sealed)).toThrow(
+    expect(createOpener(rotated).open(TASK, OWNER, sealed).unwrap()).toEqual(credentials)
+    expect(createSealer(rotated).seal(TASK, OWNER, credentials).sealed.keyId).toBe('k2')
+    expect(() => createOpener(keys('k2')).open(TASK, OWNER, sealed)).toThrow(
       expect.objectContaining({ code: 'CREDENTIALS_PURGED' })
     )
   })
+
+  it('with keys of the environment seals with the first and opens with all', () => {
+    const [old, fresh] = [randomBytes(32), randomBytes(32)]
+    const { sealed } = createSealer(namedKeys([old])).seal(TASK, OWNER, credentials)
+    const rotated = namedKeys([fresh, old])
+
+    expect(createOpener(rotated).open(TASK, OWNER, sealed).unwrap()).toEqual(credentials)
+    expect(createSealer(rotated).seal(TASK, OWNER, credentials).sealed.keyId).toBe(namedKeys([fresh]).current)
+  })
 })
 
-describe('key file', () => {
-  let folder: string
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'keys-'))
-  })
-  afterAll(() => rm(folder, { recursive: true }))
+describe('fingerprint', () => {
+  const own = keys('k1')
+  const of = (more: object, by = own) =>
+    createSealer(by).seal(TASK, OWNER, { ...credentials, ...more } as Credentials).fingerprint
 
-  it('is made once, for its owner only, and stays the same', async () => {
-    const path = join(folder, 'made.json')
-    const first = await readOrMakeKeys(path)
-    const second = await readOrMakeKeys(path)
-    expect((await stat(path)).mode & 0o777).toBe(0o600)
-    expect(second.byId.get('k1')).toEqual(first.byId.get('k1'))
+  it('is the same for the same login, whatever the password, and another for another login', () => {
+    expect(of({})).toMatch(/^[0-9a-f]{12}$/)
+    expect(of({ password: 'other' })).toBe(of({}))
+    expect(of({ username: 'v' })).not.toBe(of({}))
+    expect(of({ auth_url: 'https://keystone.example/v3' })).not.toBe(of({}))
+    expect(of({ kind: 'password' })).not.toBe(of({}))
   })
 
-  it.each([
-    ['no JSON', 'SECRETTEXT'],
-    ['no keys', '{"current":"k1"}'],
-    ['a current key that is not there', '{"current":"k2","keys":{"k1":"SECRETTEXT"}}'],
-    ['a key of the wrong length', '{"current":"k1","keys":{"k1":"U0VDUkVU"}}']
-  ])('with %s is refused without quoting it', async (_case, content) => {
-    const path = join(folder, 'bad.json')
-    await writeFile(path, content, { mode: 0o600 })
-    await expect(readKeys(path)).rejects.toThrow(/^KEK_FILE must hold/)
-    await expect(readKeys(path)).rejects.not.toThrow(/SECRET/)
+  it('can be made by nobody who has not the key', () => {
+    expect(of({}, keys('k1'))).not.toBe(of({}))
   })
 
-  it('that others can read is refused with the cure', async () => {
-    const path = join(folder, 'open.json')
-    await readOrMakeKeys(path)
-    await chmod(path, 0o644)
-    await expect(readKeys(path)).rejects.toThrow(/chmod 600/)
-    expect(await readFile(path, 'utf8')).toContain('k1')
+  it('shows the ends of an access key id, and of no short one', () => {
+    expect(of({ kind: 's3_static', access_key_id: 'AKIAIOSFODNN7EXA4F2Q' })).toBe('AKIA…4F2Q')
+    expect(of({ kind: 's3_static', access_key_id: 'testkey' })).toMatch(/^[0-9a-f]{12}$/)
+  })
+
+  it('tells secrets apart where there is no login', () => {
+    const bearer = (token: string) => of({ kind: 'bearer', username: undefined, password: undefined, token })
+    expect(bearer('a')).toBe(bearer('a'))
+    expect(bearer('a')).not.toBe(bearer('b'))
   })
 })

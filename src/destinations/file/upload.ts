@@ -1,0 +1,100 @@
+import { constants } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { type ByteSource, MiB } from '../../domain/bytes.ts'
+import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import { exactly } from '../exactly.ts'
+import { failure } from '../failures.ts'
+import { PartsUnderWay } from '../under-way.ts'
+import { errnoOf, FILE_STORE, fileFailure } from './failures.ts'
+import type { Folder } from './folder.ts'
+import type { Place } from './place.ts'
+
+/** A file that is written under a name of its own and gets its real one when it is whole. Keeps nothing open in between. */
+export class FileUpload implements Upload {
+  readonly partBytes = 32 * MiB
+  readonly parallel = 2
+  readonly state: UploadState
+  readonly #place: Place
+  readonly #target: UploadTarget
+  readonly #part: string
+  readonly #underWay = new PartsUnderWay()
+  #end = 0
+  #done = false
+
+  /** @param part the name of the file, which is there and empty */
+  constructor(place: Place, target: UploadTarget, part: string) {
+    this.#place = place
+    this.#target = target
+    this.#part = part
+    this.state = { part }
+  }
+
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+    return this.#underWay.run(signal, (either) =>
+      this.#inPart(constants.O_WRONLY, either, async (file) => {
+        let at = part.offset
+        for await (const chunk of exactly(body, part.length, either)) {
+          await writeAll(file, chunk, at)
+          at += chunk.length
+        }
+        // What the kernel took may still fail on its way to the disk: then it is this part that has to be sent again.
+        await file.datasync()
+        this.#end = Math.max(this.#end, at)
+      })
+    )
+  }
+
+  commit(signal: AbortSignal): Promise<Committed> {
+    return this.#inPart(constants.O_RDONLY, signal, async (file, folder) => {
+      const { size } = await file.stat()
+      if (size !== (this.#target.exact ? this.#target.length : this.#end)) throw failure('lengthDiffers', FILE_STORE)
+      await file.sync()
+      signal.throwIfAborted()
+      await folder.publish(this.#part, this.#place.name, this.#target.object.replace)
+      this.#done = true
+      return { location: this.#target.url.href }
+    })
+  }
+
+  async abort(): Promise<Removed> {
+    await this.#underWay.stop()
+    return this.#done ? [] : removePart(this.#place, this.#part)
+  }
+
+  #inPart<T>(flags: number, signal: AbortSignal, work: (file: FileHandle, folder: Folder) => Promise<T>): Promise<T> {
+    return orFileFailure(async () => {
+      signal.throwIfAborted()
+      await using folder = await this.#place.open('fail').catch(gone)
+      await using file = await folder.file(this.#part, flags).catch(gone)
+      return await work(file, folder)
+    })
+  }
+}
+
+/** Whoever holds the task's lease now has removed the file, or somebody has tidied up. */
+const gone = (error: unknown): never => {
+  throw errnoOf(error) === 'ENOENT' ? failure('uploadGone', FILE_STORE, { cause: error }) : error
+}
+
+/** Removes the file of an upload that is not complete; one that is gone is no error. */
+export function removePart(place: Place, part: string): Promise<Removed> {
+  return orFileFailure(async () => {
+    await using folder = await place.open('stay')
+    return (await folder.remove(part)) ? ['partial file'] : []
+  })
+}
+
+export async function orFileFailure<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw fileFailure(error)
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}

@@ -1,0 +1,84 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { Secret } from '../../domain/secret.ts'
+import type { Connections } from '../connection.ts'
+import type { Credentials, UploadTarget } from '../destination.ts'
+import { readObject } from '../get.ts'
+import { readTlsOptions } from '../tls.ts'
+import { assertFits, storeChecks } from './checks.ts'
+import type { MultipartCalls } from './multipart.ts'
+import { readObjectUrl } from './object.ts'
+import { createConnectionsFor } from './own-connections.ts'
+import type { S3Access, S3Uses } from './s3.ts'
+import { bucketEndpoint, readSettings } from './settings.ts'
+import { removedUpload, S3Upload } from './upload.ts'
+
+/** A store with keys to it. Objects are multipart uploads: nothing can be seen before they are complete. */
+export function createStoreAccess(uses: S3Uses): S3Access {
+  const connectionsFor = createConnectionsFor(uses.connections)
+  const callsFor = createCalls(uses, connectionsFor)
+  return {
+    anyOrder: () => true,
+    namesObject: () => false,
+    check(url, credentials) {
+      const { bucket } = readObjectUrl(url)
+      const settings = readSettings(credentials, bucket)
+      readTlsOptions(credentials)
+      const judge = (endpoint: URL, field: string) =>
+        uses.policy.checkHost(endpoint, { credentials: true, pointer: `/export_to_credentials/${field}` })
+      judge(bucketEndpoint(settings, bucket), 'endpoint')
+      if (settings.role !== undefined) judge(settings.role.endpoint, 'sts_endpoint')
+    },
+    checks: (target) => storeChecks(endpointOf(target), target, connectionsFor(target), () => callsFor(target)),
+    async find(target, signal) {
+      const { etag: _etag, tags: _tags, ...found } = await (await callsFor(target)).head(signal)
+      return found
+    },
+    async *read(target, range, signal) {
+      yield* readObject(await (await callsFor(target)).reading(signal), range)
+    },
+    remove: async (target, signal) => (await callsFor(target)).remove(signal),
+    async open(target, signal) {
+      assertFits(endpointOf(target).host, target)
+      const calls = await callsFor(target)
+      return new S3Upload(calls, target, await calls.create(target, signal))
+    },
+    async discard(target, { uploadId }, signal) {
+      if (uploadId === undefined) return []
+      return (await (await callsFor(target)).abort(uploadId, signal)) ? removedUpload(0) : []
+    }
+  }
+}
+
+const settingsOf = ({ url, credentials }: UploadTarget) => {
+  const object = readObjectUrl(url)
+  return { object, settings: readSettings(credentials?.unwrap(), object.bucket) }
+}
+
+function endpointOf(target: UploadTarget): URL {
+  const { object, settings } = settingsOf(target)
+  return bucketEndpoint(settings, object.bucket)
+}
+
+/**
+ * Makes the calls about a target. The SDK takes 30 MiB of memory, so it is loaded by the first export that goes to S3. A
+ * client lives as long as the credentials it was made for: it keeps the session of a role.
+ */
+function createCalls(
+  { hashers }: S3Uses,
+  connectionsFor: (target: UploadTarget) => Connections
+): (target: UploadTarget) => Promise<MultipartCalls> {
+  const clients = new WeakMap<Secret<Credentials>, S3Client>()
+  return async (target) => {
+    const [{ createS3Client }, { MultipartCalls }] = await Promise.all([
+      import('./client.ts'),
+      import('./multipart.ts')
+    ])
+    const { object, settings } = settingsOf(target)
+    const connections = connectionsFor(target)
+    const known = target.credentials && clients.get(target.credentials)
+    const client = known ?? createS3Client(settings, connections, `glance-export-${target.marks.taskId}`)
+    if (target.credentials) clients.set(target.credentials, client)
+    const { host } = bucketEndpoint(settings, object.bucket)
+    return new MultipartCalls({ connections, hashers, client, object, encryption: settings.encryption, host })
+  }
+}

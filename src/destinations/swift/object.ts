@@ -1,0 +1,106 @@
+import type { ByteSource } from '../../domain/bytes.ts'
+import type { Found, Marks, Removed, UploadTarget } from '../destination.ts'
+import { failure } from '../failures.ts'
+import type { Range } from '../get.ts'
+import { type Audience, objectHeaders, type Present } from './headers.ts'
+import type { Objects } from './objects.ts'
+import { type Place, pathOf } from './place.ts'
+import { segmentPrefix } from './plan.ts'
+import { listSegments, removeSegments, type SegmentPath, segmentsOf } from './segments.ts'
+
+/** A UUID. */
+const EXPORT_ID = /^[0-9a-f-]{36}$/
+
+/** The object that a target names, as its credentials reach it. */
+export class SwiftObject {
+  readonly objects: Objects
+  readonly place: Place
+  /** Below the account, percent-encoded. */
+  readonly path: string
+  /** Credentials for this object only neither know a manifest nor may touch segments. */
+  readonly alone: boolean
+  readonly #marks: Marks
+
+  constructor(objects: Objects, place: Place, marks: Marks, alone: boolean) {
+    this.objects = objects
+    this.place = place
+    this.path = pathOf(place.container, place.object)
+    this.alone = alone
+    this.#marks = marks
+  }
+
+  host(signal: AbortSignal): Promise<string> {
+    return this.objects.account.host(signal)
+  }
+
+  headers(target: UploadTarget): Record<string, string> {
+    const audience: Audience = this.alone ? 'temporary URLs' : 'readers'
+    return objectHeaders(target, audience)
+  }
+
+  find(signal: AbortSignal): Promise<Present | { readonly status: 'absent' | 'unreadable' }> {
+    return this.objects.find(this.path, signal)
+  }
+
+  isOurs(found: Found | Present): found is Present {
+    return found.status === 'present' && found.exportId === this.#marks.exportId
+  }
+
+  read(range: Range, signal: AbortSignal): ByteSource {
+    return this.objects.read(this.path, range, signal)
+  }
+
+  /**
+   * Looks at what stands there, shortly before it would be replaced. Ceph ignores `If-None-Match`, so the look has to do there.
+   * @returns the condition to write under, and the segments that nothing will name afterwards
+   * @throws DestinationError DEST_OBJECT_EXISTS
+   */
+  async beforeWriting(
+    { object: { replace } }: UploadTarget,
+    signal: AbortSignal
+  ): Promise<{ readonly condition: Record<string, string>; readonly replaced: readonly SegmentPath[] }> {
+    const found = await this.find(signal)
+    // Ours is there when the answer to an earlier try was lost.
+    if (!replace && found.status === 'present' && !this.isOurs(found)) {
+      throw failure('objectExists', await this.host(signal))
+    }
+    const replaced =
+      found.status === 'present' && found.segmented && !this.alone ? await this.#segments(found, signal) : []
+    return { condition: !replace && found.status !== 'present' ? { 'if-none-match': '*' } : {}, replaced }
+  }
+
+  /** Removes segments that were replaced, but for those in use. */
+  async removeReplaced(
+    replaced: readonly SegmentPath[],
+    inUse: ReadonlySet<SegmentPath>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const left = replaced.filter((path) => !inUse.has(path))
+    await removeSegments(this.objects, left, signal)
+  }
+
+  /** Removes the object with its segments; one that is gone is no error. */
+  async remove(signal: AbortSignal): Promise<Removed> {
+    const found = await this.find(signal)
+    return found.status === 'absent' ? [] : this.#remove(found.status === 'present' && found.segmented, signal)
+  }
+
+  /** Removes the object with its segments if it is of this export. */
+  async removeOurs(signal: AbortSignal): Promise<Removed> {
+    const found = await this.find(signal)
+    return this.isOurs(found) ? this.#remove(found.segmented, signal) : []
+  }
+
+  /** Ceph does not show a manifest; there the segments are found if they are of an export. */
+  async #segments({ exportId }: Present, signal: AbortSignal): Promise<readonly SegmentPath[]> {
+    const named = await segmentsOf(this.objects, this.path, signal)
+    if (named.length > 0 || exportId === undefined || !EXPORT_ID.test(exportId)) return named
+    return listSegments(this.objects, this.place, segmentPrefix(this.place, exportId), signal)
+  }
+
+  async #remove(segmented: boolean, signal: AbortSignal): Promise<Removed> {
+    if (segmented && !this.alone) await this.objects.deleteWithSegments(this.path, signal)
+    else await this.objects.delete(this.path, signal)
+    return ['object']
+  }
+}

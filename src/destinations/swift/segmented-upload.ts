@@ -1,0 +1,151 @@
+import type { ByteSource } from '../../domain/bytes.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
+import type { Committed, Part, Removed, Upload, UploadTarget } from '../destination.ts'
+import { failure } from '../failures.ts'
+import { PartsUnderWay } from '../under-way.ts'
+import { expiryHeaders } from './headers.ts'
+import { manifestRefusal, type Segment } from './manifest.ts'
+import type { SwiftObject } from './object.ts'
+import { pathOf, segmentsContainer } from './place.ts'
+import { segmentName } from './plan.ts'
+import { ensureSegmentsContainer, forEachOf, removeSegments, type SegmentPath } from './segments.ts'
+
+/** Swift looks at every segment before it answers. It sends heartbeats meanwhile, but the end of the answer comes at the end. */
+const MANIFEST_ANSWER_FACTOR = 10
+
+/** A static large object: segments in a container beside the object's, joined by a manifest that makes the object appear. */
+export class SegmentedUpload implements Upload {
+  readonly partBytes: number
+  readonly parallel = 4
+  /** Empty, not null: the segments' names follow from the object's and the export's. */
+  readonly state = {}
+  readonly #object: SwiftObject
+  readonly #target: UploadTarget
+  readonly #answerMs: number
+  readonly #underWay = new PartsUnderWay()
+  readonly #tried = new Set<SegmentPath>()
+  readonly #sent = new Map<number, Segment>()
+  #replaced: readonly SegmentPath[] = []
+  #commit: 'not begun' | 'begun' | 'done' = 'not begun'
+
+  constructor(object: SwiftObject, target: UploadTarget, partBytes: number, answerMs: number) {
+    this.#object = object
+    this.#target = target
+    this.partBytes = partBytes
+    this.#answerMs = answerMs * MANIFEST_ANSWER_FACTOR
+  }
+
+  putPart({ number, length }: Part, source: ByteSource, signal: AbortSignal): Promise<void> {
+    return this.#underWay.run(signal, async (either) => {
+      const { objects, place } = this.#object
+      const container = segmentsContainer(place.container)
+      const name = segmentName(place, this.#target.marks.exportId, number)
+      const path = pathOf(container, name)
+      this.#tried.add(path)
+      const headers = { 'content-type': 'application/octet-stream' }
+      try {
+        const etag = await objects.put(path, headers, { length, source }, either)
+        this.#sent.set(number, { path: `/${container}/${name}`, etag, size_bytes: length })
+      } catch (error) {
+        if (!isGone(error)) throw error
+        // Somebody has removed the empty container after it was seen.
+        await ensureSegmentsContainer(objects, place, either)
+        throw failure('uploadGone', await this.#object.host(either), { cause: error })
+      }
+    })
+  }
+
+  async commit(signal: AbortSignal): Promise<Committed> {
+    const object = this.#object
+    // One point in time for all of it, counted from now: the segments may have taken longer than the object shall live.
+    const expiry = expiryHeaders(this.#target, Date.now())
+    if (Object.keys(expiry).length > 0) {
+      await forEachOf(this.#tried, (path) => object.objects.setHeaders(path, expiry, signal))
+    }
+    const { condition, replaced } = await object.beforeWriting(this.#target, signal)
+    this.#replaced = replaced
+    this.#commit = 'begun'
+    await this.#publish({ ...object.headers(this.#target), ...expiry, ...condition }, signal)
+
+    const found = await object.find(signal)
+    if (found.status === 'absent') throw failure('outcomeUnknown', await object.host(signal))
+    if (found.status === 'present' && found.length !== this.#wholeBytes) {
+      throw failure('lengthDiffers', await object.host(signal))
+    }
+    this.#commit = 'done'
+    await object.removeReplaced(this.#replaced, this.#tried, signal)
+    const etag = found.status === 'present' ? found.etag : undefined
+    return { location: this.#target.url.href, ...(etag !== undefined && { etag }) }
+  }
+
+  async abort(): Promise<Removed> {
+    if (this.#commit === 'done') return []
+    await this.#underWay.stop()
+    const { signal } = new AbortController()
+    if (this.#commit === 'begun') {
+      const found = await this.#object.find(signal)
+      // A whole object stays: somebody may have been told of it.
+      if (this.#object.isOurs(found) && found.length === this.#wholeBytes) return []
+    }
+    if (this.#tried.size === 0) return []
+    const removed = await removeSegments(this.#object.objects, [...this.#tried], signal)
+    await this.#removeBroken(signal)
+    this.#tried.clear()
+    return removed === 0 ? [] : [`${removed} ${removed === 1 ? 'segment' : 'segments'}`]
+  }
+
+  get #wholeBytes(): number {
+    return [...this.#sent.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0)
+  }
+
+  /** Sends the manifest. When nobody said what became of it, the object tells. */
+  async #publish(headers: Record<string, string>, signal: AbortSignal): Promise<void> {
+    const { objects, path } = this.#object
+    const segments = [...this.#sent].sort(([a], [b]) => a - b).map(([, segment]) => segment)
+    try {
+      const answer = await objects.account.send(
+        {
+          method: 'PUT',
+          path,
+          query: { 'multipart-manifest': 'put', heartbeat: 'on' },
+          headers: { ...headers, accept: 'application/json' },
+          bytes: Buffer.from(JSON.stringify(segments)),
+          answerMs: this.#answerMs
+        },
+        signal
+      )
+      const refusal = manifestRefusal(answer, await this.#object.host(signal))
+      if (refusal) throw refusal
+    } catch (error) {
+      if (!leavesOutcomeOpen(error)) throw error
+      await this.#confirmAfter(error, signal)
+    }
+  }
+
+  async #confirmAfter(error: unknown, signal: AbortSignal): Promise<void> {
+    const unknown = async () => failure('outcomeUnknown', await this.#object.host(signal), { cause: error })
+    const found = await this.#object.find(signal).catch(async () => {
+      signal.throwIfAborted()
+      throw await unknown()
+    })
+    if (this.#object.isOurs(found)) return
+    if (found.status === 'unreadable') throw await unknown()
+    throw error
+  }
+
+  /** A manifest that came through although nobody said so, or from a worker given up for dead, names what is gone now. */
+  async #removeBroken(signal: AbortSignal): Promise<void> {
+    const { objects, path } = this.#object
+    if (!this.#object.isOurs(await this.#object.find(signal))) return
+    await objects.delete(path, signal)
+    await this.#object.removeReplaced(this.#replaced, new Set(), signal)
+  }
+}
+
+const isGone = (error: unknown): boolean => error instanceof DestinationError && error.upstreamStatus === 404
+
+/** No answer, or an error of the server's own. */
+const leavesOutcomeOpen = (error: unknown): boolean =>
+  error instanceof DestinationError &&
+  !error.permanent &&
+  ['DEST_UNREACHABLE', 'DEST_REJECTED', 'DEST_THROTTLED', 'DEST_COMMIT_FAILED'].includes(error.code)

@@ -1,0 +1,126 @@
+import { MiB } from '../../domain/bytes.ts'
+import { swiftFailure } from './failures.ts'
+import { type Objects, readDeletions } from './objects.ts'
+import { type Place, pathOf, segmentsContainer } from './place.ts'
+import { jsonIn, textOf } from './text.ts'
+
+/** Small requests under way at once. */
+const LANES = 4
+const MAX_LISTING_BYTES = 32 * MiB
+const MAX_MANIFEST_BYTES = 64 * MiB
+
+/** A path below the account: `/container/object`, percent-encoded. */
+export type SegmentPath = string
+
+/**
+ * Makes the container for the segments if there is none, with the storage policy of the object's own container.
+ * @throws DestinationError also when the object's own container does not exist
+ */
+export async function ensureSegmentsContainer(objects: Objects, place: Place, signal: AbortSignal): Promise<void> {
+  const { account } = objects
+  const own = await objects.container(place.container, signal)
+  // Rights may be to write only: then the first segment tells.
+  if (own.status >= 300 && own.status !== 403) throw swiftFailure(await account.host(signal), own)
+  const name = segmentsContainer(place.container)
+  if ((await objects.container(name, signal)).status !== 404) return
+  const policy = own.headers['x-storage-policy']
+  const headers = typeof policy === 'string' ? { 'x-storage-policy': policy } : {}
+  const made = await account.send({ method: 'PUT', path: pathOf(name), headers }, signal)
+  if (made.status >= 300) throw swiftFailure(await account.host(signal), made)
+}
+
+/** The segments whose names begin so. */
+export async function listSegments(
+  objects: Objects,
+  place: Place,
+  prefix: string,
+  signal: AbortSignal
+): Promise<SegmentPath[]> {
+  const container = segmentsContainer(place.container)
+  const found: string[] = []
+  for (;;) {
+    const query = { prefix, format: 'plain', ...(found.length > 0 && { marker: found.at(-1) ?? '' }) }
+    using answer = await objects.account.get({ path: pathOf(container), query }, signal)
+    if (answer.status === 404 || answer.status === 204) break
+    if (answer.status !== 200) throw swiftFailure(await objects.account.host(signal), { ...answer, body: '' })
+    const names = ((await textOf(answer.body, MAX_LISTING_BYTES)) ?? '').split('\n').filter((name) => name !== '')
+    if (names.length === 0) break
+    found.push(...names)
+  }
+  return found.map((name) => pathOf(container, name))
+}
+
+/** The segments of the large object that stands at `path`; empty when these credentials may not read it. */
+export async function segmentsOf(objects: Objects, path: string, signal: AbortSignal): Promise<SegmentPath[]> {
+  const query = { 'multipart-manifest': 'get', format: 'json' }
+  using answer = await objects.account.get({ path, query }, signal)
+  if (answer.status !== 200) return []
+  const manifest = jsonIn((await textOf(answer.body, MAX_MANIFEST_BYTES)) ?? '')
+  const entries: readonly { readonly name?: string }[] = Array.isArray(manifest) ? manifest : []
+  // Entries without a name hold their bytes themselves.
+  return entries.flatMap(({ name }) => (name === undefined ? [] : [fromName(name)]))
+}
+
+const fromName = (name: string): SegmentPath => {
+  const [container = '', ...object] = name.replace(/^\//, '').split('/')
+  return pathOf(container, object.join('/'))
+}
+
+/**
+ * Removes segments, many at once where the cluster can do that.
+ * @returns how many there were
+ * @throws DestinationError when any is left
+ */
+export async function removeSegments(
+  objects: Objects,
+  paths: readonly SegmentPath[],
+  signal: AbortSignal
+): Promise<number> {
+  if (paths.length === 0) return 0
+  const { bulkDeletes } = await objects.account.limits(signal)
+  if (bulkDeletes > 0 && paths.length > 1) {
+    const removed = await removeInBulk(objects, paths, bulkDeletes, signal)
+    if (removed !== undefined) return removed
+  }
+  let removed = 0
+  await forEachOf(paths, async (path) => {
+    if (await objects.delete(path, signal)) removed += 1
+  })
+  return removed
+}
+
+/** Undefined where it is not offered after all. */
+async function removeInBulk(
+  objects: Objects,
+  paths: readonly SegmentPath[],
+  atOnce: number,
+  signal: AbortSignal
+): Promise<number | undefined> {
+  let removed = 0
+  for (let at = 0; at < paths.length; at += atOnce) {
+    const bytes = Buffer.from(paths.slice(at, at + atOnce).join('\n'))
+    const headers = { 'content-type': 'text/plain', accept: 'application/json' }
+    const answer = await objects.account.send(
+      { method: 'POST', path: '', query: { 'bulk-delete': 'true' }, headers, bytes },
+      signal
+    )
+    if (answer.status !== 200) return undefined
+    removed += readDeletions(answer.body, await objects.account.host(signal))
+  }
+  return removed
+}
+
+/** Several at once; ends with the first failure, when nothing is under way any more. */
+export async function forEachOf<T>(items: Iterable<T>, act: (item: T) => Promise<void>): Promise<void> {
+  const iterator = items[Symbol.iterator]()
+  let failed: { readonly error: unknown } | undefined
+  const lane = async () => {
+    for (let next = iterator.next(); !next.done && !failed; next = iterator.next()) {
+      await act(next.value).catch((error: unknown) => {
+        failed ??= { error }
+      })
+    }
+  }
+  await Promise.all(Array.from({ length: LANES }, lane))
+  if (failed) throw failed.error
+}

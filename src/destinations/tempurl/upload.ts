@@ -1,0 +1,94 @@
+import type { FileHandle } from 'node:fs/promises'
+import { type ByteSource, MiB } from '../../domain/bytes.ts'
+import { StagingFull } from '../../domain/temp-url-errors.ts'
+import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import { exactly } from '../exactly.ts'
+import { failure } from '../failures.ts'
+import { PartsUnderWay } from '../under-way.ts'
+import { isVirtual } from './place.ts'
+import type { Staging } from './staging.ts'
+
+/** What messages call the place, as it has no host. */
+export const HERE = 'The store of temporary URLs'
+
+/** One file for download. Of a virtual one nothing is kept: the bytes are only counted, and hashed on their way here. */
+export class TempUrlUpload implements Upload {
+  readonly partBytes = 16 * MiB
+  readonly parallel = 2
+  readonly state: UploadState
+  readonly #staging: Staging
+  readonly #target: UploadTarget
+  readonly #part: string
+  readonly #underWay = new PartsUnderWay()
+  #end = 0
+  #done = false
+
+  /** @param part the name of the file, which is there and empty */
+  constructor(staging: Staging, target: UploadTarget, part: string) {
+    this.#staging = staging
+    this.#target = target
+    this.#part = part
+    this.state = { part }
+  }
+
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+    return this.#underWay.run(signal, async (either) => {
+      const chunks = exactly(body, part.length, either)
+      if (isVirtual(this.#target.url)) for await (const _dropped of chunks);
+      else await this.#write(part, chunks)
+      this.#end = Math.max(this.#end, part.offset + part.length)
+    })
+  }
+
+  async commit(signal: AbortSignal): Promise<Committed> {
+    const { url, marks, exact, length } = this.#target
+    signal.throwIfAborted()
+    if (exact && this.#end !== length) throw failure('lengthDiffers', HERE)
+    if (isVirtual(url)) await this.#staging.publishVirtual(marks.taskId, this.#part, this.#end).catch(gone)
+    else await this.#inFile((file) => file.sync()).then(() => this.#staging.publish(marks.taskId, this.#part))
+    this.#done = true
+    return { location: url.href }
+  }
+
+  async abort(): Promise<Removed> {
+    await this.#underWay.stop()
+    if (this.#done || !(await this.#staging.remove(this.#target.marks.taskId))) return []
+    return ['partial file']
+  }
+
+  async #write(part: Part, chunks: ByteSource): Promise<void> {
+    await this.#staging.assertRoom(part.length)
+    await this.#inFile(async (file) => {
+      let at = part.offset
+      for await (const chunk of chunks) {
+        await writeAll(file, chunk, at)
+        at += chunk.length
+      }
+      // What the kernel took may still fail on its way to the disk: then it is this part that has to be sent again.
+      await file.datasync()
+    })
+  }
+
+  async #inFile(work: (file: FileHandle) => Promise<void>): Promise<void> {
+    try {
+      await using file = await this.#staging.edit(this.#target.marks.taskId, this.#part).catch(gone)
+      await work(file)
+    } catch (error) {
+      throw codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT' ? new StagingFull({ cause: error }) : error
+    }
+  }
+}
+
+/** Whoever holds the task's lease now has removed the file. */
+const gone = (error: unknown): never => {
+  throw codeOf(error) === 'ENOENT' ? failure('uploadGone', HERE, { cause: error }) : error
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}

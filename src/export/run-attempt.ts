@@ -1,0 +1,186 @@
+import type { Destination } from '../destinations/destination.ts'
+import type { Destinations } from '../destinations/registry.ts'
+import type { Disk } from '../disks/disk.ts'
+import { FormatUnsupported } from '../domain/errors.ts'
+import type { ExportResult } from '../domain/task.ts'
+import type { Format } from '../formats/format.ts'
+import { chooseFormat } from '../formats/format-family.ts'
+import type { PackedFormat } from '../formats/packing.ts'
+import type { Formats } from '../formats/registry.ts'
+import type { Engine } from '../pipeline/engine.ts'
+import { prepareShipment } from '../pipeline/shipment.ts'
+import { type Attempt, DeadlinePassed } from './attempt.ts'
+import { isOurs, type Placement } from './collision.ts'
+import { contentIdOf } from './content-id.ts'
+import { type FilePlan, planFile } from './file-plan.ts'
+import { openSource } from './open-source.ts'
+import { type Claim, type Clock, LeaseLost, type Log, type Opener, type TaskStore } from './ports.ts'
+import { checksOf, type Findings, type PreflightUses, runCheck } from './preflight.ts'
+import { ProgressMeter } from './progress-meter.ts'
+import { type Committed, prove } from './prove.ts'
+import { NO_FILE, uploadTarget, type Where } from './upload-target.ts'
+
+export type AttemptUses = PreflightUses & {
+  readonly tasks: TaskStore
+  readonly formats: Formats
+  readonly engine: Engine
+  readonly destinations: Destinations
+  readonly opener: Opener
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** One export in the words of the service's parts. */
+type Export = {
+  readonly claim: Claim
+  readonly format: Format | PackedFormat
+  readonly destination: Destination
+  readonly where: Where
+}
+
+/** A question to the destination, before the first byte. Those to the image take what a large image takes. */
+const DESTINATION_CHECK_MS = 60_000
+
+/** One attempt from its beginning to the proved object. */
+export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<ExportResult> {
+  const startedAt = uses.clock()
+  const { claim, signal } = attempt
+  const job = exportOf(uses, claim)
+  const seconds = () => Math.round(uses.clock() - startedAt) / 1000
+
+  const committed = await committedBefore(job, signal)
+  if (committed) {
+    await using disk = await openSource(uses, claim.task.request.imageId, claim.source, signal)
+    const { layout } = await planFile(disk, job.format)
+    return { ...(await prove(uses, attempt, job.destination, committed, { disk, layout })), durationSeconds: seconds() }
+  }
+  await removeLeftovers(attempt, job)
+  if (claim.spent === 'deadline') throw new DeadlinePassed()
+  if (claim.spent === 'attempts') throw new Error('every attempt was lost with its worker')
+
+  const findings: Findings = {}
+  try {
+    const { disk, plan, placement } = await preflight(uses, attempt, job, findings)
+    await uses.tasks.note(claim, { suffix: placement.suffix, sent: null, warnings: attempt.warnings })
+    if (placement.kind === 'reuse') return { ...reused(job, placement, disk), durationSeconds: seconds() }
+    const sent = await send(uses, attempt, job, disk, placement)
+    const result = await prove(uses, attempt, job.destination, sent, { disk, layout: plan.layout })
+    return { ...result, durationSeconds: seconds() }
+  } finally {
+    await findings.disk?.[Symbol.asyncDispose]()
+  }
+}
+
+function exportOf(uses: AttemptUses, claim: Claim): Export {
+  const { task, sealed, source } = claim
+  const { request } = task
+  const objectUrl = new URL(claim.objectUrl)
+  const family = uses.formats.get(request.exportFormat)
+  if (!family) throw new FormatUnsupported([...uses.formats.keys()])
+  const marks = {
+    taskId: task.id,
+    owner: task.owner,
+    exportId: task.exportId,
+    contentId: contentIdOf(request, source)
+  }
+  return {
+    claim,
+    format: chooseFormat(family, request.formatOptions),
+    destination: uses.destinations.forTarget(objectUrl),
+    where: {
+      objectUrl,
+      credentials: sealed ? uses.opener.open(task.id, task.owner, sealed) : undefined,
+      marks,
+      object: request.options.object
+    }
+  }
+}
+
+/** What an attempt before this one has finished sending, if it stands complete at its place: its worker died after that. */
+async function committedBefore(
+  { claim, where, destination }: Export,
+  signal: AbortSignal
+): Promise<Committed | undefined> {
+  const { sent, suffix } = claim
+  if (!sent) return undefined
+  const target = uploadTarget(where, { suffix, replace: true }, { ...NO_FILE, length: sent.bytes })
+  const found = await destination.find(target, signal)
+  if (found.status !== 'present' || found.length !== sent.bytes || !isOurs(found, target)) return undefined
+  return { target, sent, location: target.url.href }
+}
+
+async function removeLeftovers({ claim, cleanup, signal }: Attempt, { where, destination }: Export): Promise<void> {
+  const { uploadState, suffix, spent } = claim
+  if (!uploadState) return
+  try {
+    cleanup.add(await destination.discard(uploadTarget(where, { suffix, replace: true }, NO_FILE), uploadState, signal))
+  } catch (error) {
+    cleanup.failed('what an earlier attempt had sent', error)
+    // Sending more would make us forget it; an attempt that may only end the task ends it all the same.
+    if (!spent) throw error
+  }
+}
+
+/** Asks everything that a dry run asks; what would fail after hours fails here. */
+async function preflight(
+  uses: AttemptUses,
+  attempt: Attempt,
+  { claim, ...job }: Export,
+  findings: Findings
+): Promise<{ readonly disk: Disk; readonly plan: FilePlan; readonly placement: Placement }> {
+  const { task, source, suffix } = claim
+  const image = { status: 'active', name: null, source }
+  attempt.enter('preflight')
+  for (const check of checksOf(uses, { ...job, owner: task.owner, request: task.request, image, suffix }, findings)) {
+    const limitMs = check.id.startsWith('dest.') ? DESTINATION_CHECK_MS : undefined
+    const { warning } = await runCheck(check, limitMs, attempt.signal)
+    if (warning) attempt.warnings.push(warning)
+  }
+  const { disk, plan, placement } = findings
+  if (!disk || !plan || !placement) throw new Error('the checks have passed and found nothing')
+  return { disk, plan, placement }
+}
+
+function reused(
+  { where }: Export,
+  { suffix, bytes, sha256 }: Extract<Placement, { kind: 'reuse' }>,
+  { virtualSize }: Disk
+): Omit<ExportResult, 'durationSeconds'> {
+  const { url } = uploadTarget(where, { suffix, replace: false }, NO_FILE)
+  return { location: url.href, bytes, virtualSize, sha256, composite: null, parts: 0, reused: true }
+}
+
+async function send(
+  uses: AttemptUses,
+  attempt: Attempt,
+  { claim, format, destination, where }: Export,
+  disk: Disk,
+  { suffix, replace }: Extract<Placement, { kind: 'write' }>
+): Promise<Committed> {
+  const { signal } = attempt
+  attempt.enter('processing')
+  const meter = new ProgressMeter((progress) => {
+    attempt.progress = { ...progress, phase: attempt.phase }
+  }, claim.task.request.options.limits.bandwidth_bps)
+  const anyOrder = destination.anyOrder(where.credentials?.unwrap())
+  using file = await prepareShipment({ disk, format }, anyOrder, uses.engine, signal, meter.measuring)
+  const facts = { length: file.length, exact: file.exact, mediaType: format.mediaType, virtual: 'layout' in format }
+  const target = uploadTarget(where, { suffix, replace }, facts)
+
+  const upload = await destination.open(target, signal)
+  try {
+    attempt.enter('transferring')
+    await uses.tasks.startTransfer(claim, meter.sending(file), upload.state)
+    const sent = await file.send(meter.counted(upload), signal, meter.share)
+    attempt.enter('committing')
+    await uses.tasks.note(claim, { sent })
+    await attempt.renew() // nobody else may have begun by the time the object appears
+    const committed = await upload.commit(signal)
+    return { target: { ...target, length: sent.bytes, exact: true }, sent, ...committed }
+  } catch (error) {
+    // Whoever holds the lease now removes what we leave: the name of the object is the same, and it may be theirs already.
+    const lost = error instanceof LeaseLost || signal.reason instanceof LeaseLost
+    if (!lost) await attempt.cleanup.remove('the partial upload', () => upload.abort())
+    throw error
+  }
+}

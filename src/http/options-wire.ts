@@ -1,0 +1,49 @@
+import { type Checksum, type ExportOptions, NO_OPTIONS, type Sidecar } from '../domain/export-options.ts'
+import type { PreflightReport } from '../export/preflight-export.ts'
+import type { OptionFields } from './schemas/export-request.ts'
+import type { PreflightAnswer } from './schemas/preflight.ts'
+
+/** What a body asks for besides the specification's fields; what it leaves out is the default. */
+export const toOptions = (body: OptionFields): ExportOptions => ({
+  object: body.object ?? NO_OPTIONS.object,
+  checksums: (body.checksums ?? []).filter((name): name is Checksum => name !== 'content'),
+  contentHash: (body.checksums ?? []).includes('content'),
+  sidecars: [...new Set<Sidecar>([...(body.sidecars ?? []), ...(body.manifest ? (['manifest'] as const) : [])])],
+  verify: body.verify ?? NO_OPTIONS.verify,
+  limits: body.limits ?? NO_OPTIONS.limits,
+  tempUrl: body.temp_url ?? NO_OPTIONS.tempUrl
+})
+
+/** What was asked for, without the defaults. */
+export function fromOptions(options: ExportOptions): Omit<OptionFields, 'dry_run' | 'manifest'> {
+  const { object, sidecars, verify, limits, tempUrl, contentHash } = options
+  const checksums = [...options.checksums, ...(contentHash ? (['content'] as const) : [])]
+  return {
+    ...(isFull(object) && { object }),
+    ...(checksums.length > 0 && { checksums }),
+    ...(sidecars.length > 0 && { sidecars: [...sidecars] }),
+    ...(verify !== NO_OPTIONS.verify && { verify }),
+    ...(isFull(limits) && { limits }),
+    ...(isFull(tempUrl) && { temp_url: tempUrl })
+  }
+}
+
+const isFull = (value: object): boolean => Object.keys(value).length > 0
+
+export const toPreflight = ({ ok, durationMs, checks, estimate }: PreflightReport): PreflightAnswer => ({
+  ok,
+  duration_ms: durationMs,
+  checks: checks.map((check) => ({ ...check, ...hintIn(check.message) })),
+  estimate: estimate && {
+    bytes_min: estimate.bytesMin,
+    bytes_max: estimate.bytesMax,
+    seconds: estimate.seconds,
+    basis: estimate.basis
+  }
+})
+
+/** Our messages say what happened, a colon, and what to do. */
+function hintIn(message: string | undefined): { hint?: string } {
+  const at = message?.lastIndexOf(': ') ?? -1
+  return message === undefined || at < 0 ? {} : { hint: message.slice(at + 2) }
+}

@@ -1,0 +1,313 @@
+import { createHash, generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import ssh2 from 'ssh2'
+import { describe, expect, it } from 'vitest'
+import { createAddressPolicy } from '../../../src/destinations/address.ts'
+import type { Credentials } from '../../../src/destinations/destination.ts'
+import { loginFailure, requestFailure } from '../../../src/destinations/sftp/failures.ts'
+import { createSftpDestination } from '../../../src/destinations/sftp/sftp.ts'
+import { KiB } from '../../../src/domain/bytes.ts'
+import { uploadTarget } from '../../support/upload-target.ts'
+
+const never = new AbortController().signal
+const limits = { connectMs: 20_000, idleMs: 20_000, answerMs: 2_000 }
+const policy = createAddressPolicy({ allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+const sftp = createSftpDestination({ policy, limits, closing: never })
+
+const makeKey = (kind: 'ed25519' | 'ecdsa' | 'rsa') =>
+  ssh2.utils.generateKeyPairSync(kind, kind === 'rsa' ? { bits: 2048 } : kind === 'ecdsa' ? { bits: 256 } : {})
+const fingerprint = (publicKey: string) =>
+  `SHA256:${createHash('sha256')
+    .update(Buffer.from(publicKey.split(' ')[1] ?? '', 'base64'))
+    .digest('base64')
+    .replace(/=+$/, '')}`
+const password = (hostKeySha256: string): Credentials => ({
+  kind: 'ssh_password',
+  username: 'me',
+  password: 'secret',
+  host_key_sha256: hostKeySha256
+})
+
+type Serve = (session: ssh2.SFTPWrapper) => void
+
+/** An SSH server of the library's own, for what OpenSSH cannot be made to do. It keeps no files. */
+async function server(options: { keys?: string[]; login?: (auth: ssh2.AuthContext) => void; serve?: Serve } = {}) {
+  const { keys = [makeKey('ed25519').private], login = (auth) => auth.accept(), serve = () => {} } = options
+  const ssh = new ssh2.Server({ hostKeys: keys, ident: 'test' }, (client) => {
+    client.on('error', () => {})
+    client.on('authentication', login)
+    client.on('session', (accept) => accept().on('sftp', (acceptSftp) => serve(acceptSftp())))
+  })
+  ssh.listen(0, '127.0.0.1')
+  await once(ssh, 'listening')
+  const { port } = ssh.address() as AddressInfo
+  return {
+    target: (credentials: Credentials, length = 4) => uploadTarget(`sftp://127.0.0.1:${port}/a`, length, credentials),
+    [Symbol.asyncDispose]: async () => {
+      ssh.close()
+    }
+  }
+}
+
+const logIn = (target: ReturnType<typeof uploadTarget>) =>
+  sftp
+    .checks(target)
+    .find(({ id }) => id === 'dest.auth')
+    ?.run(never)
+
+describe('the host key', () => {
+  const kinds = ['ed25519', 'ecdsa', 'rsa'] as const
+  const keys = kinds.map(makeKey)
+
+  it.each(kinds.map((kind, index) => [kind, index] as const))('may be any of the host: %s', async (_, index) => {
+    await using host = await server({ keys: keys.map((key) => key.private) })
+
+    await expect(logIn(host.target(password(fingerprint(keys[index]?.public ?? ''))))).resolves.toBeUndefined()
+  })
+
+  it('has to be one of the host, and no password is sent to another', async () => {
+    let asked = 0
+    await using host = await server({ keys: keys.map((key) => key.private), login: () => (asked += 1) })
+
+    await expect(logIn(host.target(password(`SHA256:${'A'.repeat(43)}`)))).rejects.toMatchObject({
+      code: 'DEST_TLS_UNTRUSTED',
+      permanent: true,
+      actor: 'user'
+    })
+    expect(asked).toBe(0)
+  })
+})
+
+describe('logging in', () => {
+  const key = makeKey('ed25519')
+
+  it('answers servers that ask for the password as a question', async () => {
+    const answers: string[][] = []
+    await using host = await server({
+      keys: [key.private],
+      login(auth) {
+        if (auth.method !== 'keyboard-interactive') return auth.reject(['keyboard-interactive'])
+        auth.prompt([{ prompt: 'Password:', echo: false }], (given) => {
+          answers.push(given)
+          auth.accept()
+        })
+      }
+    })
+
+    await logIn(host.target(password(fingerprint(key.public))))
+
+    expect(answers).toEqual([['secret']])
+  })
+
+  it('does not show the password to servers that want to echo it', async () => {
+    const answers: string[][] = []
+    await using host = await server({
+      keys: [key.private],
+      login(auth) {
+        if (auth.method !== 'keyboard-interactive') return auth.reject(['keyboard-interactive'])
+        auth.prompt([{ prompt: 'Your name?', echo: true }], (given) => {
+          answers.push(given)
+          auth.reject()
+        })
+      }
+    })
+
+    await expect(logIn(host.target(password(fingerprint(key.public))))).rejects.toMatchObject({
+      code: 'DEST_AUTH_FAILED'
+    })
+    expect(answers).toEqual([['']])
+  })
+
+  it.each<[string, (socket: Socket) => void, string]>([
+    ['closes at once', (socket) => socket.end(), 'DEST_UNREACHABLE'],
+    ['resets', (socket) => socket.resetAndDestroy(), 'DEST_UNREACHABLE'],
+    ['says nothing', () => {}, 'DEST_UNREACHABLE'],
+    ['sends what is no SSH', (socket) => socket.write('x'.repeat(100_000)), 'DEST_REJECTED'],
+    ['speaks SSH 1', (socket) => socket.write('SSH-1.5-old\r\n'), 'DEST_REJECTED'],
+    ['sends broken packets', (socket) => socket.write(`SSH-2.0-x\r\n${'\x07'.repeat(1000)}`), 'DEST_REJECTED']
+  ])('to what %s fails and frees the connection', async (_, answer, code) => {
+    const open = new Set<Socket>()
+    const other = createServer((socket) => {
+      open.add(socket)
+      socket
+        .on('error', () => {})
+        .on('close', () => open.delete(socket))
+        .resume()
+      answer(socket)
+    }).listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const target = uploadTarget(`sftp://127.0.0.1:${port}/a`, 4, password(`SHA256:${'A'.repeat(43)}`))
+
+    const error = await logIn(target)?.catch((thrown: unknown) => thrown)
+
+    expect(error).toMatchObject({ code })
+    expect(String(error)).not.toContain('secret')
+    while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    other.close()
+  })
+})
+
+describe('a request', () => {
+  it.each<[number, string, 'permanent' | 'passing', string]>([
+    [1, 'DEST_INTEGRITY_MISMATCH', 'passing', 'destination'],
+    [2, 'DEST_CONTAINER_NOT_FOUND', 'permanent', 'user'],
+    [3, 'DEST_FORBIDDEN', 'permanent', 'user'],
+    [4, 'DEST_REJECTED', 'passing', 'destination'],
+    [5, 'DEST_REJECTED', 'permanent', 'user'],
+    [6, 'DEST_UNREACHABLE', 'passing', 'destination'],
+    [7, 'DEST_UNREACHABLE', 'passing', 'destination'],
+    [8, 'DEST_REJECTED', 'permanent', 'user'],
+    [10, 'DEST_CONTAINER_NOT_FOUND', 'permanent', 'user'],
+    [11, 'DEST_OBJECT_EXISTS', 'permanent', 'user'],
+    [12, 'DEST_FORBIDDEN', 'permanent', 'user'],
+    [13, 'DEST_REJECTED', 'passing', 'destination'],
+    [14, 'DEST_QUOTA_EXCEEDED', 'permanent', 'user'],
+    [15, 'DEST_QUOTA_EXCEEDED', 'permanent', 'user'],
+    [17, 'DEST_REJECTED', 'permanent', 'user'],
+    [19, 'DEST_CONTAINER_NOT_FOUND', 'permanent', 'user'],
+    [99, 'DEST_REJECTED', 'passing', 'destination']
+  ])('with the status %d is %s, %s, and the turn of the %s', (status, code, lasts, actor) => {
+    const cause = Object.assign(new Error('hostile words'), { code: status })
+
+    const error = requestFailure('host.example:22', cause)
+
+    expect(error).toMatchObject({ code, permanent: lasts === 'permanent', actor, cause })
+    expect(error.message).toMatch(/^host\.example:22 .*\.$/)
+    expect(error.message).not.toContain('hostile')
+  })
+
+  it('that is not answered is the connection’s fault', () => {
+    expect(requestFailure('h', new Error('No response from server'))).toMatchObject({ code: 'DEST_UNREACHABLE' })
+  })
+})
+
+describe('a login', () => {
+  it.each<[object, string, boolean]>([
+    [{ level: 'handshake' }, 'DEST_REJECTED', true],
+    [{ level: 'protocol' }, 'DEST_UNREACHABLE', false],
+    [{ level: 'client-authentication' }, 'DEST_AUTH_FAILED', true],
+    [{ level: 'client-timeout' }, 'DEST_UNREACHABLE', false],
+    [{ level: 'client-socket', code: 'ECONNRESET' }, 'DEST_UNREACHABLE', false],
+    [{ code: 14 }, 'DEST_AUTH_FAILED', true],
+    [{ code: 2 }, 'DEST_UNREACHABLE', false],
+    [{}, 'DEST_REJECTED', true]
+  ])('that ends with %o is %s', (facts, code, permanent) => {
+    expect(loginFailure('h', Object.assign(new Error('words'), facts))).toMatchObject({ code, permanent })
+  })
+})
+
+describe('a server', () => {
+  const key = makeKey('ed25519')
+  const handle = Buffer.from('h')
+  /** Takes everything and counts it. */
+  const taking =
+    (writes: { offset: number; data: Buffer }[]): Serve =>
+    (session) => {
+      session.on('OPEN', (id) => session.handle(id, handle))
+      session.on('CLOSE', (id) => session.status(id, 0))
+      session.on('REMOVE', (id) => session.status(id, 0))
+      session.on('WRITE', (id, _handle, offset, data) => {
+        writes.push({ offset, data: Buffer.from(data) })
+        session.status(id, 0)
+      })
+    }
+
+  it('that takes small packets only gets every byte at its place', async () => {
+    const writes: { offset: number; data: Buffer }[] = []
+    await using host = await server({ keys: [key.private], serve: taking(writes) })
+    const length = 700 * KiB
+    const expected = Buffer.from(Array.from({ length }, (_, index) => index % 251))
+    const upload = await sftp.open(host.target(password(fingerprint(key.public)), length), never)
+    const body = async function* () {
+      const chunk = Buffer.alloc(200 * KiB)
+      for (let at = 0; at < length; at += chunk.length) {
+        const bytes = chunk.subarray(0, Math.min(chunk.length, length - at))
+        expected.copy(bytes, 0, at)
+        yield bytes
+        chunk.fill(0xee) // borrowed: it is used again
+      }
+    }
+
+    await upload.putPart({ number: 1, offset: 0, length }, body(), never)
+
+    const got = Buffer.alloc(length)
+    for (const { offset, data } of writes) data.copy(got, offset)
+    expect(got.equals(expected)).toBe(true)
+    expect(Math.max(...writes.map(({ data }) => data.length))).toBeLessThanOrEqual(32 * KiB)
+    await upload.abort()
+  })
+
+  it('that refuses a write ends the part with its reason', async () => {
+    const serve: Serve = (session) => {
+      taking([])(session)
+      session.removeAllListeners('WRITE').on('WRITE', (id) => session.status(id, 3))
+    }
+    await using host = await server({ keys: [key.private], serve })
+    const upload = await sftp.open(host.target(password(fingerprint(key.public))), never)
+
+    const sent = upload.putPart({ number: 1, offset: 0, length: 4 }, bytes('mine'), never)
+
+    await expect(sent).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
+    await upload.abort()
+  })
+
+  it('that ends the session in the middle breaks the part off at once', async () => {
+    const serve: Serve = (session) => {
+      taking([])(session)
+      session.removeAllListeners('WRITE').on('WRITE', () => session.end())
+    }
+    await using host = await server({ keys: [key.private], serve })
+    const upload = await sftp.open(host.target(password(fingerprint(key.public))), never)
+
+    const sent = upload.putPart({ number: 1, offset: 0, length: 4 }, bytes('mine'), never)
+
+    await expect(sent).rejects.toMatchObject({ code: 'DEST_UNREACHABLE', permanent: false })
+    await upload.abort()
+  })
+})
+
+async function* bytes(text: string) {
+  yield Buffer.from(text)
+}
+
+describe('credentials', () => {
+  const fine = `SHA256:${'A'.repeat(43)}`
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    publicKeyEncoding: { type: 'pkcs1', format: 'pem' }
+  })
+  const slow = ssh2.utils.generateKeyPairSync('ed25519', { passphrase: 'p', cipher: 'aes256-ctr', rounds: 33 }).private
+  const quick = ssh2.utils.generateKeyPairSync('ed25519', { passphrase: 'p', cipher: 'aes256-ctr', rounds: 16 }).private
+  const url = new URL('sftp://127.0.0.1/a/b')
+  const keyed = (private_key: unknown, more = {}): Credentials => ({
+    kind: 'ssh_key',
+    username: 'me',
+    private_key,
+    host_key_sha256: fine,
+    ...more
+  })
+
+  it.each([password(fine), keyed(privateKey), keyed(quick, { passphrase: 'p' })])('are taken', (credentials) => {
+    expect(() => sftp.check(url, credentials)).not.toThrow()
+  })
+
+  it.each<[Credentials | undefined, string]>([
+    [undefined, 'kind'],
+    [{ kind: 'basic' }, 'kind'],
+    [password('SHA256:short'), 'host_key_sha256'],
+    [password(`MD5:${'a'.repeat(43)}`), 'host_key_sha256'],
+    [{ ...password(fine), host_key_sha256: undefined }, 'host_key_sha256'],
+    [{ ...password(fine), username: '' }, 'username'],
+    [{ ...password(fine), password: undefined }, 'password'],
+    [keyed(undefined), 'private_key'],
+    [keyed(slow, { passphrase: 'p' }), 'private_key'],
+    [keyed(slow.replace(/\n[\s\S]*\n-----END/, `\n${slow.split('\n')[1]?.slice(0, 40)}\n-----END`)), 'private_key']
+  ])('%# are refused at the field %s', (credentials, field) => {
+    expect(() => sftp.check(url, credentials)).toThrow(
+      expect.objectContaining({ code: 'DEST_CREDENTIALS_INVALID', pointer: `/export_to_credentials/${field}` })
+    )
+  })
+})

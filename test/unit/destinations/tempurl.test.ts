@@ -1,0 +1,94 @@
+import { readdirSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { UploadTarget } from '../../../src/destinations/destination.ts'
+import { createTempUrlDestination } from '../../../src/destinations/tempurl/tempurl.ts'
+import { StagingFull } from '../../../src/domain/temp-url-errors.ts'
+import { describeDestination } from '../../contracts/destination.contract.ts'
+import { uploadTarget } from '../../support/upload-target.ts'
+
+const never = new AbortController().signal
+const targetOf = (kind: 'virtual' | 'staged', length: number, change: Partial<UploadTarget> = {}) =>
+  uploadTarget(`tempurl:///${kind}`, length, undefined, { virtual: kind === 'virtual', ...change })
+
+async function start() {
+  const dir = await mkdtemp(join(tmpdir(), 'exports-'))
+  return {
+    destination: createTempUrlDestination({ dir, reserveBytes: 0 }),
+    atomic: true,
+    marks: true,
+    dir,
+    target: (length: number) => targetOf('staged', length),
+    read: ({ marks }: UploadTarget) => readFile(join(dir, marks.taskId, 'data')).catch(() => undefined),
+    kept: () => readdirSync(dir).length,
+    breakNextPart() {
+      throw new Error('a folder does not break')
+    },
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true })
+  }
+}
+
+describeDestination('tempurl', start, 'none')
+
+describe('a temporary URL', () => {
+  let harness: Awaited<ReturnType<typeof start>>
+  beforeEach(async () => {
+    harness = await start()
+  })
+  afterEach(() => harness[Symbol.asyncDispose]())
+
+  async function* body(length: number) {
+    yield Buffer.alloc(length, 1)
+  }
+
+  it('of a virtual file keeps no byte of it, and knows that it is there', async () => {
+    const { destination, dir } = harness
+    const target = targetOf('virtual', 5_000_000)
+    const upload = await destination.open(target, never)
+    await upload.putPart({ number: 1, offset: 0, length: 5_000_000 }, body(5_000_000), never)
+    expect(await destination.find(target, never)).toEqual({ status: 'absent' })
+
+    expect((await upload.commit(never)).location).toBe(target.url.href)
+
+    const { exportId, contentId } = target.marks
+    expect(await destination.find(target, never)).toEqual({ status: 'present', length: 5_000_000, exportId, contentId })
+    expect(await readdir(join(dir, target.marks.taskId))).toEqual(['virtual.json'])
+    expect((await readFile(join(dir, target.marks.taskId, 'virtual.json'))).length).toBeLessThan(100)
+    await destination.remove(target, never)
+    expect(harness.kept()).toBe(0)
+  })
+
+  it('may not be shorter than was promised', async () => {
+    for (const kind of ['virtual', 'staged'] as const) {
+      const upload = await harness.destination.open(targetOf(kind, 10), never)
+      await upload.putPart({ number: 1, offset: 0, length: 9 }, body(9), never)
+      await expect(upload.commit(never)).rejects.toMatchObject({ code: 'DEST_INTEGRITY_MISMATCH' })
+      await upload.abort()
+    }
+    expect(harness.kept()).toBe(0)
+  })
+
+  it('needs room for what is kept before it begins, and for every part where the length is not known', async () => {
+    const full = createTempUrlDestination({ dir: harness.dir, reserveBytes: 2 ** 60 })
+    await expect(full.open(targetOf('staged', 10), never)).rejects.toBeInstanceOf(StagingFull)
+    const [check] = full.checks(targetOf('staged', 10))
+    await expect(check?.run(never)).rejects.toBeInstanceOf(StagingFull)
+
+    const upload = await full.open(targetOf('staged', 10, { exact: false }), never)
+    await expect(upload.putPart({ number: 1, offset: 0, length: 9 }, body(9), never)).rejects.toBeInstanceOf(
+      StagingFull
+    )
+    await upload.abort()
+
+    const virtual = await full.open(targetOf('virtual', 10), never)
+    await virtual.putPart({ number: 1, offset: 0, length: 10 }, body(10), never)
+    await virtual.commit(never)
+  })
+
+  it('takes no credentials', () => {
+    const url = new URL('tempurl:///staged/x')
+    expect(() => harness.destination.check(url, { kind: 'basic' })).toThrow('takes no credentials')
+  })
+})

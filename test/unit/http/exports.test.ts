@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import { afterEach, describe, expect, test } from 'vitest'
+import { KiB, MiB } from '../../../src/domain/bytes.ts'
+import { DownloadsBusy } from '../../../src/domain/temp-url-errors.ts'
+import { exportRoutes } from '../../../src/http/routes/exports.ts'
+import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
+import { servable } from '../temp-urls/servable.ts'
+import { appOver, MemoryService } from './memory-service.ts'
+
+const tempUrl = servable({ bytes: 1000 * MiB })
+const PATH = `/v2/exports/${tempUrl.taskId}/${encodeURIComponent(tempUrl.fileName)}`
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+/** A download of 1000 MiB; says how much of it was asked for and how it ended. */
+function download() {
+  const state = { given: 0, signal: undefined as AbortSignal | undefined }
+  const ended = Promise.withResolvers<boolean>()
+  const uses: TempUrls = {
+    ...new MemoryService().tempUrls,
+    find: async () => tempUrl,
+    download: async (_tempUrl, { from, to }, signal) => {
+      state.signal = signal
+      const bytes = async function* () {
+        for (let at = from; at < to; at += 64 * KiB) {
+          signal.throwIfAborted()
+          state.given += Math.min(64 * KiB, to - at)
+          yield Buffer.alloc(Math.min(64 * KiB, to - at))
+        }
+      }
+      return { bytes: bytes(), end: ended.resolve }
+    }
+  }
+  return { uses, state, ended: ended.promise }
+}
+
+async function listening(uses: TempUrls, idleMs?: number) {
+  const app = Fastify({ exposeHeadRoutes: false })
+  app.register(exportRoutes(uses, idleMs))
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  closers.push(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const sent = request({ host: '127.0.0.1', port, path: PATH, agent: false }).end()
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  answer.on('error', () => {}) // that it breaks off is what is looked at
+  return answer
+}
+
+describe('GET /v2/exports/{task}/{file}', () => {
+  test('reads no further than the client takes, and cuts off one that takes nothing', async () => {
+    const { uses, state, ended } = download()
+    const answer = await listening(uses, 300)
+    answer.pause()
+
+    expect(await ended).toBe(false)
+    expect(state.given).toBeLessThan(32 * MiB) // what the kernel holds for a connection
+    expect(state.signal?.aborted).toBe(true)
+  })
+
+  test('stops reading when the client goes away', async () => {
+    const { uses, state, ended } = download()
+    const answer = await listening(uses)
+    await once(answer, 'data')
+
+    answer.destroy()
+
+    expect(await ended).toBe(false)
+    expect(state.signal?.aborted).toBe(true)
+    expect(state.given).toBeLessThan(tempUrl.bytes)
+  })
+
+  test('breaks off, and never ends well, when the source fails in the middle', async () => {
+    const { uses, ended } = download()
+    const answer = await listening({
+      ...uses,
+      download: async (...asked) => {
+        const { bytes, end } = (await uses.download(...asked)) ?? { bytes: [], end() {} }
+        const failing = async function* () {
+          let chunks = 0
+          for await (const chunk of bytes) {
+            if (chunks++ === 600) throw new Error('the disk broke')
+            yield chunk
+          }
+        }
+        return { bytes: failing(), end }
+      }
+    })
+
+    answer.resume()
+    await new Promise((resolve) => answer.once('close', resolve))
+
+    expect(answer.complete).toBe(false)
+    expect(await ended).toBe(false)
+  })
+
+  test('says 503 when there are too many, without a word about the file', async () => {
+    const uses = { ...download().uses, download: () => Promise.reject(new DownloadsBusy()) }
+    const answer = await appOver(new MemoryService(), { tempUrls: uses }).inject({ url: PATH })
+
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '30'])
+    expect(answer.json().error.failure_code).toBe('DOWNLOADS_BUSY')
+    for (const name of ['etag', 'repr-digest', 'content-disposition', 'last-modified'])
+      expect(answer.headers[name]).toBeUndefined()
+  })
+
+  test('is 404 as ever when the URL ends between the look and the download', async () => {
+    const ended = { ...download().uses, download: async () => undefined }
+    const app = (tempUrls: TempUrls) => appOver(new MemoryService(), { tempUrls })
+    const late = await app(ended).inject({ url: PATH })
+    const unknown = await app(new MemoryService().tempUrls).inject({ url: PATH })
+
+    expect(late.statusCode).toBe(404)
+    expect(late.body).toBe(unknown.body)
+    expect(Object.keys(late.headers).sort()).toEqual(Object.keys(unknown.headers).sort())
+  })
+
+  test('believes the address that a trusted proxy tells, and no other', async () => {
+    const clients: string[] = []
+    const uses: TempUrls = {
+      ...new MemoryService().tempUrls,
+      find: async (_id, { client }) => {
+        clients.push(client)
+        return undefined
+      }
+    }
+    const headers = { 'x-forwarded-for': '203.0.113.9' }
+    for (const trustedProxies of [[], ['127.0.0.0/8'], ['10.0.0.0/8']])
+      await appOver(new MemoryService(), { tempUrls: uses, trustedProxies }).inject({ url: PATH, headers })
+
+    expect(clients).toEqual(['127.0.0.1', '203.0.113.9', '127.0.0.1'])
+  })
+})
