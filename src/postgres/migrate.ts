@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { assertSchemaCompatibility, runMigrations as migrateQueue, SchemaMigrationRequiredError } from 'bullmq'
-import { runner } from 'node-pg-migrate'
 import pg from 'pg'
 
 const MIGRATIONS = new URL('../../migrations/', import.meta.url)
@@ -19,6 +18,7 @@ export class SchemaMismatch extends Error {
  * @throws SchemaMismatch before anything is changed
  */
 export async function migrate(url: string, { queue }: { readonly queue: boolean }): Promise<string[]> {
+  const { runner } = await import('node-pg-migrate') // loaded here, as a worker never migrates
   return withClient(url, async (client) => {
     refuseUnknown((await compare(client)).unknown)
     const applied = await runner({
