@@ -29,7 +29,7 @@ ensure_npm() {
 
 has_node_24() { has node && (($(node -p 'process.versions.node.split(".")[0]') >= 24)); }
 
-# The programs npm cannot bring. Redis and Glance's client are welcome but not needed: without them the tests use Valkey as
+# The programs npm cannot bring. Redis and OpenStack's clients are welcome but not needed: without them the tests use Valkey as
 # WASM, and say how many they skipped. The demo needs neither.
 ensure_tools() {
   local needed=() wanted=()
@@ -40,6 +40,8 @@ ensure_tools() {
     has curl || needed+=(curl)
     has redis-server || [[ -n ${REDIS_URL:-} ]] || wanted+=(redis-server)
     [[ -x /usr/bin/glance ]] || wanted+=(python3-glanceclient)
+    [[ -x /usr/bin/openstack ]] || wanted+=(python3-openstackclient)
+    [[ -e /usr/lib/python3/dist-packages/openstack/__init__.py ]] || wanted+=(python3-openstacksdk)
   fi
 
   if ((${#needed[@]} + ${#wanted[@]} > 0)); then
@@ -63,6 +65,17 @@ ensure_peers() {
     # shellcheck disable=SC2086 # a line is a list
     [[ -z $line ]] || apt_install $line || true
   done
+}
+
+# File systems and partition tables made by others, for the tests of what reads them; skipped with a reason where they miss.
+ensure_disk_tools() {
+  local needed=()
+  has mkfs.fat || needed+=(dosfstools)
+  has mcopy || needed+=(mtools)
+  has sgdisk || needed+=(gdisk)
+  has sfdisk || needed+=(fdisk)
+  has parted || needed+=(parted)
+  ((${#needed[@]} == 0)) || apt_install "${needed[@]}" || true
 }
 
 # Installs packages quietly, without starting their services. Fails where that is not possible.

@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   destinations: ['hashing'],
   images: ['disks', 'hashing'],
   formats: ['disks'],
+  scrub: ['disks'],
   pipeline: ['disks', 'formats', 'destinations', 'hashing'],
   export: ['disks', 'images', 'formats', 'destinations', 'pipeline'],
   'temp-urls': ['disks', 'images', 'formats', 'destinations', 'hashing', 'pipeline', 'export'],

@@ -9,10 +9,11 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 /**
  * CRC-32C of all bytes.
+ * @param before the CRC-32C of the bytes that came before them, as in zlib's crc32
  * @see https://www.rfc-editor.org/rfc/rfc3720#appendix-B.4 (examples)
  */
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffffffff
+export function crc32c(bytes: Uint8Array, before = 0): number {
+  let crc = ~before
   for (const byte of bytes) crc = (crc >>> 8) ^ (TABLE[(crc ^ byte) & 0xff] ?? 0)
   return ~crc >>> 0
 }

@@ -1,0 +1,44 @@
+import { KiB } from '../../domain/bytes.ts'
+import { ByteRanges } from '../byte-ranges.ts'
+import { Refused } from '../refused.ts'
+import type { Volume } from '../volume.ts'
+import type { FileSystemReader } from './file-system.ts'
+
+const PAGE_SIZES = [4, 8, 16, 32, 64].map((size) => size * KiB)
+const MARK = 'SWAPSPACE2'
+/** What hibernation puts in place of the mark: the memory of the guest lies there and it will want it back. */
+const HIBERNATED = ['S1SUSPEND', 'S2SUSPEND', 'ULSUSPEND', 'LINHIB0001']
+
+/**
+ * Linux swap areas. The first page stays, so that the guest still finds the area by its label or UUID.
+ * @see mkswap(8), and union swap_header in include/linux/swap.h
+ */
+export const swap: FileSystemReader = {
+  name: 'swap',
+
+  async matches(volume) {
+    return (await markOf(volume)) !== undefined
+  },
+
+  async unused(volume) {
+    const found = await markOf(volume)
+    if (!found || found.mark !== MARK)
+      throw new Refused('hibernated', 'it holds the memory of a guest that is suspended')
+    const header = await volume.read(KiB, 12)
+    const length = (header.readUInt32LE(4) + 1) * found.pageBytes
+    if (header.readUInt32LE(0) !== 1) throw new Refused('revision', 'its version is not known here')
+    if (length <= found.pageBytes || length > volume.length)
+      throw new Refused('size', 'it is larger than its partition')
+    return { ranges: new ByteRanges(Float64Array.of(found.pageBytes), Float64Array.of(length)), length }
+  }
+}
+
+/** The mark ends the first page, whose size is that of the guest's machine. */
+async function markOf(volume: Volume): Promise<{ mark: string; pageBytes: number } | undefined> {
+  for (const pageBytes of PAGE_SIZES.filter((size) => size <= volume.length)) {
+    const bytes = await volume.read(pageBytes - 10, 10)
+    const mark = [MARK, ...HIBERNATED].find((text) => bytes.toString('latin1').startsWith(text))
+    if (mark) return { mark, pageBytes }
+  }
+  return undefined
+}
