@@ -120,16 +120,18 @@ const readSwift = (location: string, token: string) => {
   return overHttp(`http://${host}/v1${pathname}`, { 'x-auth-token': token })
 }
 
+async function makeContainer(url: string, token: string): Promise<void> {
+  const { status } = await fetch(url, { method: 'PUT', headers: { 'x-auth-token': token } })
+  if (status !== 201) throw new Error(`Swift answered ${status} to PUT of a container`)
+}
+
 async function tempauthPlace(): Promise<Place> {
   const swift = await startSwift()
   const keys = (key: string) => ({ kind: 'tempauth', auth_url: swift.authUrl, user: 'test:tester', key })
   const login = await fetch(swift.authUrl, { headers: { 'x-auth-user': 'test:tester', 'x-auth-key': 'testing' } })
   const token = login.headers.get('x-auth-token') ?? ''
   const container = name()
-  await fetch(`${login.headers.get('x-storage-url')}/${container}`, {
-    method: 'PUT',
-    headers: { 'x-auth-token': token }
-  })
+  await makeContainer(`${login.headers.get('x-storage-url')}/${container}`, token)
   return {
     exportTo: `swift://${swift.storageHost}/AUTH_test/${container}/vm`,
     credentials: keys('testing'),
@@ -152,10 +154,7 @@ async function keystonePlace(): Promise<Place> {
   const token = login.headers.get('x-subject-token') ?? ''
   const account = `AUTH_${demo.projectId}`
   const container = name()
-  await fetch(`http://${swift.keystoneStorageHost}/v1/${account}/${container}`, {
-    method: 'PUT',
-    headers: { 'x-auth-token': token }
-  })
+  await makeContainer(`http://${swift.keystoneStorageHost}/v1/${account}/${container}`, token)
   const keys = (password: string) => ({
     kind: 'password',
     auth_url: swift.keystoneUrl,

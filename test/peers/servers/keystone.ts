@@ -35,7 +35,9 @@ export async function startKeystone(processes: Processes): Promise<Keystone> {
   const http = ['--http', `127.0.0.1:${port}`, '--http-timeout', '60', '--socket', 'u.sock', '--http-to', 'u.sock']
   const one = ['--master', '--no-orphans', '--die-on-term', '--need-app', '--processes', '1', '--threads', '1']
   const app = ['--wsgi-file', '/usr/bin/keystone-wsgi-public', '--buffer-size', '65535', '--disable-logging']
-  const argv: [string, ...string[]] = ['uwsgi', '--plugins', 'python3,http', ...http, ...one, ...app]
+  // uWSGI closes every connection after one answer, and clients that do not hear of it send their next request into the void.
+  const close = ['--add-header', 'Connection: close']
+  const argv: [string, ...string[]] = ['uwsgi', '--plugins', 'python3,http', ...http, ...one, ...app, ...close]
   const env = { OS_KEYSTONE_CONFIG_FILES: conf }
   await processes.serve('keystone', { argv, env, user: USER, cwd: join(folder, 'db') }, [port])
   return { keystoneUrl: `${url}/v3`, users: await seed(`${url}/v3`) }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Keystone } from '../keystone.ts'
@@ -19,9 +19,13 @@ export const KEYSTONE_NEEDS = {
   '/usr/lib/python3/dist-packages/keystonemiddleware/__init__.py': 'python3-keystonemiddleware'
 }
 
-const DAEMON = join(import.meta.dirname, 'swiftd.py')
-const RINGS = join(import.meta.dirname, 'swift-rings.py')
+const DAEMON = 'swiftd.py'
+const RINGS = 'swift-rings.py'
 const USER = 'swift'
+
+/** Swift's user may not enter every folder that the project is cloned into, so the scripts go where Swift is. */
+const bringScripts = (etc: string): Promise<void[]> =>
+  Promise.all([DAEMON, RINGS].map((name) => copyFile(join(import.meta.dirname, name), join(etc, name))))
 
 /** Where a Swift keeps what a second proxy of it needs. */
 type Inner = Swift & { readonly etc: string; readonly memcachedPort: number }
@@ -40,14 +44,15 @@ export async function startSwift(processes: Processes, options: SwiftOptions): P
   await write('container-server.conf', storageConfig('container', container, place))
   await write('account-server.conf', storageConfig('account', account, place))
   await write('proxy-server.conf', proxyConfig(proxy, memcachedPort, place, tempauthProxy))
+  await bringScripts(etc)
   await processes.own(USER)
-  const rings = [RINGS, etc, join(folder, 'srv'), `${object}`, `${container}`, `${account}`]
+  const rings = [join(etc, RINGS), etc, join(folder, 'srv'), `${object}`, `${container}`, `${account}`]
   await processes.run({ argv: ['/usr/bin/python3', ...rings], user: USER })
 
   const memcached = ['-l', '127.0.0.1', '-p', `${memcachedPort}`, '-U', '0', '-m', '16', '-c', '512'] as const
   await processes.serve('memcached', { argv: ['memcached', ...memcached], user: USER }, [memcachedPort])
   const servers = ['account-server', 'container-server', 'object-server', 'proxy-server']
-  const argv: [string, ...string[]] = ['/usr/bin/python3', DAEMON, etc, ...servers]
+  const argv: [string, ...string[]] = ['/usr/bin/python3', join(etc, DAEMON), etc, ...servers]
   await processes.serve('swift', { argv, user: USER }, [object, container, account, proxy])
   await processes.until('swift', () => healthy(proxy))
   return {
@@ -69,7 +74,7 @@ export async function startOnKeystone(processes: Processes, options: SwiftOption
   const place = { folder: processes.folder, etc: swift.etc, user: root ? USER : userInfo().username }
   const conf = join(processes.folder, 'proxy.conf')
   await writeFile(conf, proxyConfig(port, swift.memcachedPort, place, keystoneProxy(keystone, swift.memcachedPort)))
-  const argv: [string, ...string[]] = ['/usr/bin/python3', DAEMON, swift.etc, `proxy-server:${conf}`]
+  const argv: [string, ...string[]] = ['/usr/bin/python3', join(swift.etc, DAEMON), swift.etc, `proxy-server:${conf}`]
   await processes.serve('swift', { argv, user: USER }, [port])
   await processes.until('swift', () => healthy(port))
   // A Swift with small objects is for those who name its host: the catalogue has one object store.
