@@ -78,6 +78,7 @@ export type Worker = {
 export type Service = {
   readonly client: Client
   readonly url: string
+  readonly databaseUrl: string
   readonly dataDir: string
   /** Where workers would stage files if they did: their TMPDIR. */
   readonly tempDir: string
@@ -85,8 +86,14 @@ export type Service = {
   stop(): Promise<void>
 }
 
-/** The real service as operators run it, split: API and workers as processes, and its own PostgreSQL. No worker yet. */
-export async function startService(dataDir: string): Promise<Service> {
+/**
+ * The real service as operators run it, split: API and workers as processes, and its own PostgreSQL. No worker yet.
+ * @param options settings besides those it needs, and flags for the API's Node
+ */
+export async function startService(
+  dataDir: string,
+  options: { readonly env?: Record<string, string>; readonly httpFlags?: readonly string[] } = {}
+): Promise<Service> {
   const tempDir = join(dataDir, 'tmp')
   await mkdir(tempDir, { recursive: true })
   const postgres = await startEmbeddedPostgres({ dataDir, log: { info: () => {} } })
@@ -96,17 +103,19 @@ export async function startService(dataDir: string): Promise<Service> {
     TMPDIR: tempDir,
     PORT: '0',
     ALLOWED_NETWORKS: '127.0.0.0/8',
-    IDENTITY: 'dev'
+    IDENTITY: 'dev',
+    ...options.env
   }
   const migration = new Logged('migrate', env)
   await once(migration.child, 'exit')
-  const api = new Logged('start:http', env)
+  const api = new Logged('start:http', env, options.httpFlags)
   const url = String((await api.line(({ msg }) => msg === 'listening')).url)
   const client = new Client(url)
 
   return {
     client,
     url,
+    databaseUrl: postgres.url,
     dataDir,
     tempDir,
     async startWorker({ concurrency = 8, flags = [] } = {}) {

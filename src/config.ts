@@ -4,143 +4,17 @@ import { resolve } from 'node:path'
 import { Ajv } from 'ajv'
 import { envSchema } from 'env-schema'
 import ipaddr from 'ipaddr.js'
-import Type, { type Static } from 'typebox'
-import { GiB, TiB } from './domain/bytes.ts'
+import { GiB } from './domain/bytes.ts'
 import { Secret } from './domain/secret.ts'
+import { type Settings, settingsSchema } from './settings.ts'
 
-/** Every setting, read from the environment by this name. The table in README.md is compared with this one by a test. */
-export const settingsSchema = Type.Object({
-  HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'address the API listens on' }),
-  PORT: Type.Integer({
-    default: 9292,
-    minimum: 0,
-    maximum: 65535,
-    description: 'port the API listens on; 0 takes a free one'
-  }),
-  PUBLIC_URL: Type.Optional(
-    Type.String({ description: 'URL that clients reach the API by, for links; default: where it listens' })
-  ),
-  DATA_DIR: Type.String({
-    default: './data',
-    minLength: 1,
-    description: 'embedded PostgreSQL, library images, files for download, keys'
-  }),
-  DATABASE_URL: Type.Optional(Type.String({ minLength: 1, description: 'PostgreSQL 14 or newer; absent: embedded' })),
-  REDIS_URL: Type.Optional(
-    Type.String({ minLength: 1, description: 'Redis or Valkey for the queue; absent: the queue lives in PostgreSQL' })
-  ),
-  IDENTITY: Type.Union([Type.Literal('dev'), Type.Literal('trusted-headers')], {
-    default: 'dev',
-    description:
-      '`dev`: tokens `user:project:role[,role]`, loopback only; `trusted-headers`: from a proxy on a private hop'
-  }),
-  IMAGE_SOURCE: Type.Union([Type.Literal('library')], { default: 'library', description: 'where images come from' }),
-  ALLOWED_NETWORKS: Type.String({
-    default: '',
-    description: 'CIDRs, comma list: destinations may be there besides globally routable addresses'
-  }),
-  ALLOWED_ENDPOINTS: Type.String({
-    default: '',
-    description: '`scheme://host:port`, comma list: destinations that are allowed wherever they are'
-  }),
-  FILE_ROOT: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'folder that turns `file://` on: `file:///a` of a project is `a` in its own folder there'
-    })
-  ),
-  DESTINATION_CA_FILE: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'PEM file with authorities to trust for destinations, besides the usual ones'
-    })
-  ),
-  DESTINATION_SILENCE_SECONDS: Type.Integer({
-    default: 60,
-    minimum: 1,
-    description: 'a destination that takes or answers nothing for so long has failed'
-  }),
-  KEK_FILE: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'key-encryption keys for credentials; made in DATA_DIR when absent and IDENTITY is dev'
-    })
-  ),
-  KEK: Type.Optional(
-    Type.String({
-      minLength: 1,
-      description: 'instead of KEK_FILE: keys of 32 bytes as base64, comma list; the first seals, all of them open'
-    })
-  ),
-  WORKER_CONCURRENCY: Type.Integer({
-    default: 2,
-    minimum: 1,
-    maximum: 64,
-    description: 'exports at once in one worker'
-  }),
-  MAX_IMAGE_BYTES: Type.Integer({
-    default: 2 * TiB,
-    minimum: 1,
-    description: 'largest image file that may be uploaded'
-  }),
-  MAX_VIRTUAL_BYTES: Type.Integer({
-    default: 16 * TiB,
-    minimum: 512,
-    description: 'largest disk, as the guest sees it, that is accepted'
-  }),
-  TASK_ATTEMPTS: Type.Integer({ default: 5, minimum: 1, maximum: 100, description: 'how often an export is tried' }),
-  TASK_DEADLINE_SECONDS: Type.Integer({
-    default: 86_400,
-    minimum: 1,
-    description: 'an export that has not ended by then fails'
-  }),
-  TASK_KEEP_SECONDS: Type.Integer({
-    default: 172_800,
-    minimum: 1,
-    description: 'how long a task can be read after its end'
-  }),
-  TEMP_URL_SECONDS: Type.Integer({
-    default: 86_400,
-    minimum: 60,
-    description: 'how long a temporary URL is good, from the success of its task, if the task does not say'
-  }),
-  TEMP_URL_MAX_SECONDS: Type.Integer({
-    default: 604_800,
-    minimum: 60,
-    description: 'how long it may be asked to be good'
-  }),
-  TEMP_URL_DOWNLOADS: Type.Integer({
-    default: 32,
-    minimum: 1,
-    maximum: 10_000,
-    description: 'downloads at once in one API process; each takes about 2 MiB'
-  }),
-  TEMP_URL_LOCKS_IMAGE: Type.Boolean({
-    default: true,
-    description:
-      'an image cannot be deleted while a temporary URL lives whose file is made from it; `false`: the URL ends with the image'
-  }),
-  TRUSTED_PROXIES: Type.String({
-    default: '',
-    description: 'CIDRs, comma list: proxies whose X-Forwarded-For tells the address of a client'
-  }),
-  LEASE_SECONDS: Type.Integer({
-    default: 30,
-    minimum: 1,
-    description: 'silence after which a worker is taken for dead'
-  }),
-  SWEEP_SECONDS: Type.Integer({ default: 5, minimum: 1, description: 'how often lost and stuck tasks are looked for' }),
-  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
-    default: 'info',
-    description: 'as pino has them'
-  })
-})
-
-type Settings = Static<typeof settingsSchema>
-
-export type Config = Omit<Settings, 'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS' | 'TRUSTED_PROXIES' | 'KEK'> & {
+export type Config = Omit<
+  Settings,
+  'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS' | 'TRUSTED_PROXIES' | 'KEK' | 'TRUSTED_HEADERS_SECRET'
+> & {
   readonly TRUSTED_PROXIES: readonly string[]
   readonly KEK?: Secret<readonly Buffer[]>
+  readonly TRUSTED_HEADERS_SECRET?: Secret<string>
   readonly ALLOWED_NETWORKS: readonly string[]
   readonly ALLOWED_ENDPOINTS: readonly string[]
 }
@@ -179,10 +53,11 @@ export function readConfig(env: NodeJS.ProcessEnv, { split }: { readonly split: 
   const settings = parse(given, mistakes) ?? parse(given, [])
   if (settings) mistakes.push(...contradictions(settings, split))
   if (!settings || mistakes.length > 0) throw new ConfigInvalid(mistakes)
-  const { KEK, ...shown } = settings
+  const { KEK, TRUSTED_HEADERS_SECRET, ...shown } = settings
   return {
     ...shown,
     ...(KEK && { KEK: new Secret(keys(KEK)) }),
+    ...(TRUSTED_HEADERS_SECRET && { TRUSTED_HEADERS_SECRET: new Secret(TRUSTED_HEADERS_SECRET) }),
     DATA_DIR: resolve(settings.DATA_DIR),
     ...(settings.FILE_ROOT && { FILE_ROOT: resolve(settings.FILE_ROOT) }),
     TRUSTED_PROXIES: list(settings.TRUSTED_PROXIES),
@@ -253,8 +128,14 @@ function contradictions(settings: Settings, split: boolean): string[] {
   for (const name of ['ALLOWED_NETWORKS', 'TRUSTED_PROXIES'] as const)
     for (const network of list(settings[name]))
       if (!ipaddr.isValidCIDR(network)) mistakes.push(`${name}: ${network} is not a network such as 10.0.0.0/8`)
-  if (settings.TEMP_URL_SECONDS > settings.TEMP_URL_MAX_SECONDS)
-    mistakes.push('TEMP_URL_SECONDS may be at most TEMP_URL_MAX_SECONDS')
+  if ((settings.DEFAULT_SWIFT_URL === undefined) !== (settings.DEFAULT_SWIFT_AUTH_URL === undefined))
+    mistakes.push('DEFAULT_SWIFT_URL and DEFAULT_SWIFT_AUTH_URL go together')
+  if (settings.DEFAULT_SWIFT_URL && !/^swift:\/\/[^/?#@]+\/[^/?#]+$/.test(settings.DEFAULT_SWIFT_URL))
+    mistakes.push('DEFAULT_SWIFT_URL must be swift://host/account, such as swift://swift.example.com/AUTH_{project_id}')
+  if (settings.DEFAULT_SWIFT_AUTH_URL && !isOrigin(settings.DEFAULT_SWIFT_AUTH_URL))
+    mistakes.push('DEFAULT_SWIFT_AUTH_URL must be an http:// or https:// URL without a query')
+  for (const [name, maximum] of MAXIMA)
+    if (settings[name] > settings[maximum]) mistakes.push(`${name} may be at most ${maximum}`)
   for (const endpoint of list(settings.ALLOWED_ENDPOINTS))
     if (!/^[a-z][a-z0-9+]*:\/\/(\[[0-9a-f:.]+\]|[^\s:/?#@[\]]+):\d{1,5}$/i.test(endpoint))
       mistakes.push(`ALLOWED_ENDPOINTS: ${endpoint} is not of the form scheme://host:port`)
@@ -262,6 +143,14 @@ function contradictions(settings: Settings, split: boolean): string[] {
   if (settings.MAX_VIRTUAL_BYTES > 1024 * 1024 * GiB) mistakes.push('MAX_VIRTUAL_BYTES may be at most 1 PiB')
   return mistakes
 }
+
+/** Defaults, and what they may be at most. */
+const MAXIMA = [
+  ['TEMP_URL_SECONDS', 'TEMP_URL_MAX_SECONDS'],
+  ['TASK_ATTEMPTS', 'TASK_ATTEMPTS_MAX'],
+  ['TASK_DEADLINE_SECONDS', 'TASK_DEADLINE_MAX_SECONDS'],
+  ['TASK_KEEP_SECONDS', 'TASK_KEEP_MAX_SECONDS']
+] as const
 
 const areKeys = (given: readonly Buffer[]): boolean =>
   given.length > 0 && given.every((key) => key.length === KEY_BYTES)

@@ -35,7 +35,7 @@ const OWN_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': ['embedded']
 }
 /** What builds the whole may know every room. */
-const BUILDERS = ['compose', 'config.ts', 'logger.ts', 'start']
+const BUILDERS = ['compose', 'config.ts', 'logger.ts', 'settings.ts', 'start']
 
 const room = (path: string): string => path.split('/')[0] ?? ''
 const files = globSync('**/*.ts', { cwd: SRC })

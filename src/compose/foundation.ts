@@ -9,6 +9,7 @@ import { createDestinations, type Destinations } from '../destinations/registry.
 import { Staging } from '../destinations/tempurl/staging.ts'
 import { MiB } from '../domain/bytes.ts'
 import type { TaskStore } from '../export/ports.ts'
+import type { Quotas } from '../export/quotas.ts'
 import { createHashers } from '../hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
 import { Buffers } from '../pipeline/buffers.ts'
@@ -83,6 +84,7 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     tasks: createTaskStore(pool, {
       maxAttempts: config.TASK_ATTEMPTS,
       deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
+      quotas: quotasOf(config),
       keepMs: config.TASK_KEEP_SECONDS * 1000,
       tempUrlMs: config.TEMP_URL_SECONDS * 1000,
       leaseMs: config.LEASE_SECONDS * 1000
@@ -108,6 +110,11 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     }
   }
 }
+
+export const quotasOf = (config: Config): Quotas => ({
+  activeTasks: config.QUOTA_ACTIVE_TASKS,
+  bytesPerDay: config.QUOTA_BYTES_PER_DAY
+})
 
 async function keysOf({ KEK, KEK_FILE, DATA_DIR }: Config): Promise<Keys> {
   if (KEK) return namedKeys(KEK.unwrap())

@@ -1,18 +1,29 @@
 import type pg from 'pg'
+import { type Config, ConfigInvalid } from '../config.ts'
 import { diskReaders } from '../disks/registry.ts'
+import { atMost } from '../export/at-most.ts'
+import { cancelTask } from '../export/cancel-task.ts'
+import { changeTask } from '../export/change-task.ts'
 import { createExport } from '../export/create-export.ts'
 import { preflightExport } from '../export/preflight-export.ts'
+import { quotaCheck } from '../export/quotas.ts'
 import { getTask } from '../export/read-tasks.ts'
+import { removeTask } from '../export/remove-task.ts'
+import { retryExport } from '../export/retry-export.ts'
+import { TaskWatch } from '../export/task-watch.ts'
 import { createFormats } from '../formats/registry.ts'
 import { buildApp } from '../http/app.ts'
-import { devIdentity, trustedHeadersIdentity } from '../http/identity.ts'
+import { devIdentity, type Identity, trustedHeadersIdentity } from '../http/identity.ts'
 import { createLibrary } from '../library/library.ts'
 import { imageStore } from '../postgres/image-store.ts'
 import { OpenFiles } from '../temp-urls/open-files.ts'
 import { createTempUrls } from '../temp-urls/temp-urls.ts'
+import { bodyPrints } from '../vault/body-prints.ts'
 import { derivedKeys } from '../vault/keys.ts'
 import { createSealer } from '../vault/sealer.ts'
-import type { Foundation, Running } from './foundation.ts'
+import { capabilitiesOf } from './capabilities.ts'
+import { type Foundation, quotasOf, type Running } from './foundation.ts'
+import { rateCounters } from './rate-counters.ts'
 
 /** The API, listening. Its `url` is where. */
 export async function startHttp(on: Foundation): Promise<Running & { readonly url: string }> {
@@ -42,33 +53,85 @@ export async function startHttp(on: Foundation): Promise<Running & { readonly ur
     maxTtlSeconds: tempUrlMaxSeconds,
     maxDownloads: config.TEMP_URL_DOWNLOADS
   })
+  const taskMaxima = {
+    attempts: config.TASK_ATTEMPTS_MAX,
+    deadlineSeconds: config.TASK_DEADLINE_MAX_SECONDS,
+    keepSeconds: config.TASK_KEEP_MAX_SECONDS
+  }
+  const withinQuota = quotaCheck(quotasOf(config), (owner) => on.tasks.usage(owner))
+  const counters = config.REDIS_URL ? rateCounters(config.REDIS_URL, log) : undefined
+  const create = createExport({
+    ...on,
+    formats,
+    tempUrlMaxSeconds,
+    taskMaxima,
+    sealer: createSealer(on.keys),
+    bodyPrints: bodyPrints(on.keys)
+  })
   const app = buildApp({
     tasks: {
-      createExport: createExport({ ...on, formats, tempUrlMaxSeconds, sealer: createSealer(on.keys) }),
-      preflightExport: preflightExport({ ...on, ...source, formats, tempUrlMaxSeconds }),
+      createExport: create,
+      preflightExport: atMost(
+        config.DRY_RUNS,
+        preflightExport({ ...on, ...source, formats, tempUrlMaxSeconds, taskMaxima, withinQuota })
+      ),
       getTask: getTask(on),
-      listTasks: (viewer, query) => on.tasks.list(viewer, query)
+      listTasks: (viewer, query) => on.tasks.summaries(viewer, query),
+      wholeTasks: (viewer, query) => on.tasks.list(viewer, query),
+      cancelTask: cancelTask(on),
+      retryExport: retryExport({ getTask: getTask(on), createExport: create }),
+      changeTask: changeTask({
+        ...on,
+        maxKeepSeconds: config.TASK_KEEP_MAX_SECONDS,
+        maxTempUrlSeconds: tempUrlMaxSeconds
+      }),
+      removeTask: removeTask(on),
+      watch: new TaskWatch(on, { maxWaiters: config.LONG_POLL_WAITERS })
     },
+    waitSeconds: config.LONG_POLL_SECONDS,
+    deletesTasks: config.API_DELETE_TASKS,
     tempUrls,
     images: library,
     health: { ready: () => readiness(pool) },
-    identity: config.IDENTITY === 'dev' ? devIdentity : trustedHeadersIdentity,
+    identity: identityOf(config),
+    rateLimits: {
+      readsPerProject: config.RATE_LIMIT_READS,
+      writesPerProject: config.RATE_LIMIT_WRITES,
+      refusedPerAddress: config.RATE_LIMIT_REFUSED,
+      ...(counters && { redis: counters })
+    },
     publicUrl,
     trustedProxies: config.TRUSTED_PROXIES,
     logger: log,
     formats: [...formats.keys()],
     diskFormats: [...readers.keys()],
-    credentialSchemas: on.destinations.credentialSchemas
+    credentialSchemas: on.destinations.credentialSchemas,
+    ...defaultSwiftOf(config),
+    capabilities: capabilitiesOf({ ...on, formats, diskFormats: [...readers.keys()] })
   })
   const url = await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'API bound' })
   return {
     url,
     async close() {
       await app.close()
+      counters?.disconnect()
       await openFiles.close()
     }
   }
 }
+
+/** @throws ConfigInvalid, here and not sooner: only the API needs to know whom to trust */
+function identityOf({ IDENTITY, TRUSTED_PROXIES: networks, TRUSTED_HEADERS_SECRET: secret }: Config): Identity {
+  if (IDENTITY === 'dev') return devIdentity
+  if (!secret && networks.length === 0)
+    throw new ConfigInvalid([
+      'IDENTITY=trusted-headers needs TRUSTED_PROXIES or TRUSTED_HEADERS_SECRET: anybody could write identity headers'
+    ])
+  return trustedHeadersIdentity({ networks, ...(secret && { secret }) })
+}
+
+const defaultSwiftOf = ({ DEFAULT_SWIFT_URL: url, DEFAULT_SWIFT_AUTH_URL: authUrl }: Config) =>
+  url && authUrl ? { defaultSwift: { url, authUrl } } : {}
 
 async function readiness(pool: pg.Pool) {
   try {

@@ -100,8 +100,11 @@ function isPublic(peer: Peer): boolean {
   return usesItsPort(peer) && (peer.scheme !== 'http' || !peer.credentials)
 }
 
-/** Names that mean this machine or the network it is in (RFC 6761, RFC 6762, RFC 8375; metadata services use `internal`). */
-const LOCAL_SUFFIX = /(?:^|\.)(?:localhost|localdomain|local|internal|intranet|lan|home\.arpa)$/i
+/**
+ * Names that mean this machine or the network it is in (RFC 6761, RFC 6762, RFC 8375; metadata services use `internal`), and
+ * those of Tor, which may not be looked up (RFC 7686).
+ */
+const LOCAL_SUFFIX = /(?:^|\.)(?:localhost|localdomain|local|internal|intranet|lan|onion|home\.arpa)$/i
 const isLocalName = (name: string): boolean => !name.includes('.') || LOCAL_SUFFIX.test(name)
 
 const GLOBAL_V6: Network = ipaddr.parseCIDR('2000::/3')

@@ -8,7 +8,7 @@ import type { Secret } from '../domain/secret.ts'
 export type Credentials = { readonly kind: string } & Readonly<Record<string, unknown>>
 
 /** Options of the object that a driver carries out; its name and what to do about an older one are settled before. */
-export type ObjectSettings = Omit<ObjectOptions, 'key_template' | 'if_exists'> & {
+type ObjectSettings = Omit<ObjectOptions, 'key_template' | 'if_exists'> & {
   /** False: the write has to fail, at the latest when it is committed, if an object of this name has appeared meanwhile. */
   readonly replace: boolean
 }
@@ -59,7 +59,8 @@ export type Committed = { readonly location: string; readonly etag?: string }
  *   the destination refuses, resets, falls silent for the idle limit, or acknowledges other bytes than were sent. After it
  *   has rejected or `signal` has fired it asks for no further chunk.
  * - Parts may come in any order and several at once, up to `parallel`; a part that failed may be sent again.
- * - `commit` is called once, after every part.
+ * - `commit` is called after every part. When it has failed with a passing error it may be called again, also when the object
+ *   was completed and only the answer was lost: then it succeeds. Once it has succeeded it is not called any more.
  * - `abort` may be called at any time, more than once, also when nothing was sent; it removes what was sent and never
  *   throws for something that is gone already. After `commit` succeeded it does nothing.
  */

@@ -12,6 +12,7 @@ export function failure(
 ): DestinationError {
   const { code, permanent, actor, says } = SITUATIONS[what]
   const upstream = {
+    host,
     ...(more.status !== undefined && { upstreamStatus: more.status }),
     ...(more.retryAfterMs !== undefined && { retryAfterMs: more.retryAfterMs })
   }

@@ -149,6 +149,12 @@ export const SITUATIONS = {
     'user',
     'holds an object of this name already: choose another path.'
   ),
+  notRemoved: row(
+    'DEST_FORBIDDEN',
+    'permanent',
+    'user',
+    'does not let this service remove what it has written: remove it there.'
+  ),
   conflict: row(
     'DEST_REJECTED',
     'permanent',

@@ -39,6 +39,8 @@ export class DestinationError extends ExportError {
   readonly actor: Actor
   /** HTTP status of the destination's answer, where there was one. */
   readonly upstreamStatus: number | undefined
+  /** Who failed: host, and port if it was given. */
+  readonly host: string | undefined
   /** How long the destination asks to be left alone, in milliseconds, where it said so. */
   readonly retryAfterMs: number | undefined
 
@@ -48,6 +50,7 @@ export class DestinationError extends ExportError {
       permanent: boolean
       actor: Actor
       upstreamStatus?: number
+      host?: string
       retryAfterMs?: number
     },
     why: string,
@@ -58,6 +61,7 @@ export class DestinationError extends ExportError {
     this.permanent = failure.permanent
     this.actor = failure.actor
     this.upstreamStatus = failure.upstreamStatus
+    this.host = failure.host
     this.retryAfterMs = failure.retryAfterMs
   }
 }

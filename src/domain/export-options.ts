@@ -36,7 +36,12 @@ export type ExportOptions = {
   readonly contentHash: boolean
   readonly sidecars: readonly Sidecar[]
   readonly verify: VerifyLevel
-  readonly limits: { readonly bandwidth_bps?: number }
+  readonly limits: {
+    readonly bandwidth_bps?: number
+    /** RFC 3339: the task fails if it has not ended by then. */
+    readonly deadline?: string
+    readonly max_attempts?: number
+  }
   readonly tempUrl: { readonly ttl_seconds?: number; readonly ip_range?: string }
 }
 

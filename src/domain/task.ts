@@ -18,7 +18,14 @@ export type Failure = {
   readonly retriable: boolean
   readonly phase: string
   readonly attempts: number
+  /** What to do. */
+  readonly hint?: string
+  /** Who answered what, where a destination's answer was the reason; `host` with its port if it has one. */
+  readonly upstream?: { readonly status?: number; readonly host: string }
 }
+
+/** Somebody wants the task to end. `user` is one of its project, `operator` an admin of another. */
+export type Cancel = { readonly by: 'user' | 'operator'; readonly reason: string | null; readonly at: Date }
 
 /** What is known of the file once all of it was sent, before it can be seen. */
 export type SentFile = {
@@ -61,20 +68,47 @@ export type Cleanup = {
   readonly left: readonly { readonly what: string; readonly why: string }[]
 }
 
-/** How far the attempt now running is. */
+/** How far the attempt now running is. Rates are per second and smoothed. */
 export type Progress = {
   /** Bytes of the file to be written; null while nobody can know, as it is compressed on the way. */
   readonly total: number | null
-  /** Bytes the destination has taken. */
+  /** Bytes of the file that were handed to the destination. */
   readonly sent: number
-  /** 0 to 100, of the work to be done. */
+  /** Bytes of the file that the destination has confirmed. */
+  readonly acked: number
+  /** Bytes of the disk that were read, and zeros of it that needed no reading. */
+  readonly data: number
+  readonly zero: number
+  /** 0 to 100, of the work to be done; never less than it was, in an earlier attempt either. */
   readonly percent: number
+  readonly bytesPerSecond: number | null
+  readonly secondsLeft: number | null
+  /** The destination has taken no byte for a minute. */
+  readonly stalled: boolean
+  /** It could go faster: `limits.bandwidth_bps` or the destination wants it slower. */
+  readonly throttled: boolean
+  /** When all this was so; ISO 8601. */
+  readonly at: string
   /** What goes on, finer than the status. */
   readonly phase?: Phase
 }
 
-/** The steps of an attempt. */
-export type Phase = 'preflight' | 'processing' | 'transferring' | 'committing' | 'verifying'
+export const NO_PROGRESS: Progress = {
+  total: null,
+  sent: 0,
+  acked: 0,
+  data: 0,
+  zero: 0,
+  percent: 0,
+  bytesPerSecond: null,
+  secondsLeft: null,
+  stalled: false,
+  throttled: false,
+  at: new Date(0).toISOString()
+}
+
+/** The steps of an attempt; `measuring` is a first pass over the disk, for the length of a compressed file. */
+export type Phase = 'preflight' | 'inspecting' | 'measuring' | 'transferring' | 'committing' | 'verifying'
 
 /** How the credentials look to everybody but the worker. */
 type CredentialsView = {
@@ -93,6 +127,21 @@ export type FormatOptions = {
   readonly subformat?: string
 }
 
+export const PRIORITIES = ['low', 'normal', 'high'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+/** What a client writes on its task for itself, and how it wants it handled. */
+export type TaskLabels = {
+  readonly description: string
+  readonly tags: readonly string[]
+  readonly metadata: Readonly<Record<string, string>>
+  readonly priority: Priority
+  /** How long the task can be read after its end; null: as long as the operator has it. */
+  readonly keepSeconds: number | null
+}
+
+export const NO_LABELS: TaskLabels = { description: '', tags: [], metadata: {}, priority: 'normal', keepSeconds: null }
+
 /** What the user asked for, checked; without the credentials, which go to the vault. */
 export type ExportRequest = {
   readonly imageId: ImageId
@@ -109,6 +158,7 @@ export type Task = {
   readonly userId: string | null
   readonly requestId: string | null
   readonly request: ExportRequest
+  readonly labels: TaskLabels
   /** Names the object to be written; made when the task is created (the specification's final URL). */
   readonly exportId: string
   readonly status: TaskStatus
@@ -120,10 +170,22 @@ export type Task = {
   readonly cleanup: Cleanup | null
   readonly credentials: CredentialsView | null
   readonly attempts: number
+  /** Goes up with every write of the task. */
+  readonly version: number
+  readonly cancel: Cancel | null
+  /** The failed task that this one repeats. */
+  readonly retryOf: TaskId | null
+  /** Queued tasks that will be started before it, counted up to 1000; null where it does not wait or nobody has counted. */
+  readonly ahead: number | null
   readonly createdAt: Date
   readonly updatedAt: Date
   readonly startedAt: Date | null
   readonly finishedAt: Date | null
   /** Set when the task ends: from then on it answers 404. */
   readonly expiresAt: Date | null
+}
+
+/** What lists say of a task. */
+export type TaskSummary = Pick<Task, 'id' | 'owner' | 'status' | 'createdAt' | 'updatedAt' | 'expiresAt'> & {
+  readonly request: Pick<ExportRequest, 'imageId'>
 }

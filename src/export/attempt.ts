@@ -1,17 +1,20 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Removed } from '../destinations/destination.ts'
 import type { Phase, Progress, Warning } from '../domain/task.ts'
+import type { Bandwidth } from './bandwidth.ts'
 import { CleanupReport } from './cleanup.ts'
-import { type Claim, type Clock, LeaseLost, type Log, type TaskStore } from './ports.ts'
+import { CancelRequested, type Claim, type Clock, LeaseLost, type Log, type Orders, type TaskStore } from './ports.ts'
+import { ProgressMeter } from './progress-meter.ts'
 
 /** Milliseconds. */
 export type LeaseTimes = { readonly leaseMs: number }
 
 /** A lease is renewed this often in its life, so that one slow answer of the database does not cost the attempt. */
 const BEATS_A_LEASE = 3
-/** Progress is shown to people who watch: more often would only be writes. */
-const PROGRESS_MS = 1_000
+/** Those who watch see progress, and an attempt hears of a cancel or another bandwidth, within so long. */
+const BEAT_MS = 1_000
 
-/** Why an attempt was told to stop, as the reason of its signal. */
+/** Why an attempt was told to stop, as the reason of its signal. CancelRequested and LeaseLost are others. */
 export class DeadlinePassed extends Error {
   override readonly name = 'DeadlinePassed'
 }
@@ -20,19 +23,18 @@ export class WorkerStopping extends Error {
 }
 
 /**
- * One run of a task while its lease lasts. `signal` is the attempt's only stop switch: a lost lease, the deadline and the
- * worker's shutdown all fire it. Disposing ends the heartbeat.
+ * One run of a task while its lease lasts. `signal` is the attempt's only stop switch: a lost lease, a cancel, the deadline and
+ * the worker's shutdown all fire it. The lease is held until disposal, also while it is cleaned up after the others.
  */
 export class Attempt implements Disposable {
   readonly claim: Claim
   readonly signal: AbortSignal
-  progress: Progress | null = null
+  readonly meter: ProgressMeter
   /** What the user should know when it is over. */
   readonly warnings: Warning[] = []
   readonly cleanup: CleanupReport
   /** Removes what this attempt has made visible; there once it has. */
   takeBack: (() => Promise<Removed>) | undefined
-  #phase: Phase = 'processing'
   readonly #tasks: TaskStore
   readonly #times: LeaseTimes
   readonly #clock: Clock
@@ -40,61 +42,74 @@ export class Attempt implements Disposable {
   readonly #stop = new AbortController()
   readonly #timers: NodeJS.Timeout[]
   #leaseEnds: number
-  #renewedAt: number
-  #shown: Progress | null = null
+  #shown: Progress | undefined
   #beating = false
 
   constructor(
     claim: Claim,
     claimedAt: number,
-    uses: { tasks: TaskStore; times: LeaseTimes; clock: Clock; log: Log; stopping: AbortSignal }
+    uses: {
+      tasks: TaskStore
+      times: LeaseTimes
+      clock: Clock
+      log: Log
+      /** Of all exports of this worker together. */
+      bandwidth: Bandwidth
+      stopping: AbortSignal
+    }
   ) {
     this.claim = claim
     this.#tasks = uses.tasks
     this.#times = uses.times
     this.#clock = uses.clock
     this.#log = uses.log
+    const { task } = claim
+    const { bandwidth_bps } = task.request.options.limits
+    this.meter = new ProgressMeter(uses.clock, task.progress?.percent ?? 0, bandwidth_bps, uses.bandwidth)
     this.cleanup = new CleanupReport((what, err) =>
-      uses.log.warn({ taskId: claim.task.id, what, err }, 'could not be removed at the destination')
+      uses.log.warn({ taskId: task.id, what, err }, 'could not be removed at the destination')
     )
     this.#leaseEnds = claimedAt + uses.times.leaseMs
-    this.#renewedAt = claimedAt
     this.signal = AbortSignal.any([this.#stop.signal, uses.stopping])
-    this.#timers = [setInterval(() => void this.#beat(), Math.min(PROGRESS_MS, this.#renewEveryMs))]
+    this.#timers = [setInterval(() => void this.#beat(), Math.min(BEAT_MS, this.#times.leaseMs / BEATS_A_LEASE))]
     // An attempt that only cleans up has no deadline to keep, and setTimeout cannot wait for 2^31 ms (24 days).
-    if (!claim.spent && claim.msLeft < 2 ** 31)
+    if (!claim.spent && !claim.cancel && claim.msLeft < 2 ** 31)
       this.#timers.push(setTimeout(() => this.#stop.abort(new DeadlinePassed()), claim.msLeft))
   }
 
   /** What it is doing, for those who watch and for when it fails. */
   get phase(): Phase {
-    return this.#phase
+    return this.meter.phase
   }
 
   enter(phase: Phase): void {
-    this.#phase = phase
-    this.progress = { total: null, sent: 0, percent: 0, ...this.progress, phase }
+    this.meter.enter(phase)
   }
 
   /** Renews the lease now; called where losing it next would be dearest. */
   async renew(): Promise<void> {
     const asked = this.#clock()
-    const { progress } = this
-    await this.#tasks.heartbeat(this.claim, progress)
-    this.#renewedAt = asked
+    const orders = await this.#tasks.heartbeat(this.claim, this.#news())
     this.#leaseEnds = asked + this.#times.leaseMs
-    this.#shown = progress
+    this.#follow(orders)
   }
 
-  get #renewEveryMs(): number {
-    return this.#times.leaseMs / BEATS_A_LEASE
+  /** Null where nothing but the time has changed. */
+  #news(): Progress | null {
+    const now = this.meter.look()
+    if (this.#shown && isDeepStrictEqual({ ...now, at: this.#shown.at }, this.#shown)) return null
+    this.#shown = now
+    return now
+  }
+
+  #follow({ cancel, bandwidthBps }: Orders): void {
+    this.meter.bandwidth.allow(bandwidthBps)
+    if (cancel && !this.claim.cancel) this.#stop.abort(new CancelRequested(cancel))
   }
 
   async #beat(): Promise<void> {
-    const now = this.#clock()
-    if (now > this.#leaseEnds) this.#stop.abort(new LeaseLost('the lease ended before it could be renewed'))
-    const due = this.progress !== this.#shown || now - this.#renewedAt >= this.#renewEveryMs
-    if (!due || this.#beating || this.signal.aborted) return
+    if (this.#clock() > this.#leaseEnds) this.#stop.abort(new LeaseLost('the lease ended before it could be renewed'))
+    if (this.#beating || this.signal.reason instanceof LeaseLost) return
     this.#beating = true
     try {
       await this.renew()

@@ -1,20 +1,17 @@
 import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { DestinationError } from '../domain/destination-errors.ts'
 import { ExportError } from '../domain/errors.ts'
-import type { Failure } from '../domain/task.ts'
+import { hintIn } from '../domain/hint.ts'
+import type { Cleanup, Failure } from '../domain/task.ts'
 import { StagingFull } from '../domain/temp-url-errors.ts'
 import { DeadlinePassed, WorkerStopping } from './attempt.ts'
-import { type Claim, LeaseLost } from './ports.ts'
+import { canceledEnding } from './canceled.ts'
+import { CancelRequested, type Claim, LeaseLost, type Release } from './ports.ts'
 
 /** What becomes of a task after an attempt that did not succeed. */
 export type Ending =
   | { readonly status: 'lost' }
-  | {
-      readonly status: 'again'
-      readonly delayMs: number
-      readonly countAttempt: boolean
-      readonly message: string
-    }
+  | ({ readonly status: 'again' } & Release)
   | { readonly status: 'failed'; readonly message: string; readonly failure: Failure }
 
 const BACKOFF_BASE_MS = 5_000
@@ -28,15 +25,33 @@ const LOCAL_ERRNO = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'])
 const backoffMs = (attempts: number, random: () => number = Math.random): number =>
   Math.round(random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.max(0, attempts - 1)))
 
-export function endingOf(cause: unknown, claim: Claim, phase: string): Ending {
+/** @param cleanup what became of what was sent */
+export function endingOf(cause: unknown, claim: Claim, phase: string, cleanup: Cleanup | null = null): Ending {
   const { attempts } = claim.task
+  const again = (delayMs: number, countAttempt: boolean, message = '', throttled = false): Ending => ({
+    status: 'again',
+    delayMs,
+    countAttempt,
+    message,
+    throttled
+  })
   if (cause instanceof LeaseLost) return { status: 'lost' }
-  if (cause instanceof WorkerStopping) return { status: 'again', delayMs: 0, countAttempt: false, message: '' }
+  if (cause instanceof CancelRequested)
+    return { status: 'failed', ...canceledEnding(cause.cancel, { phase, attempts }, cleanup) }
+  if (cause instanceof WorkerStopping) return again(0, false)
 
   const failed = (code: string, actor: Failure['actor'], retriable: boolean, message: string): Ending => ({
     status: 'failed',
     message,
-    failure: { code, actor, retriable, phase, attempts }
+    failure: {
+      code,
+      actor,
+      retriable,
+      phase,
+      attempts,
+      ...hintOf(code, cause instanceof ExportError ? cause.message : message),
+      ...upstreamOf(cause)
+    }
   })
   if (cause instanceof DeadlinePassed)
     return failed('DEADLINE_EXCEEDED', 'operator', true, 'The export did not end before its deadline and was stopped.')
@@ -48,25 +63,40 @@ export function endingOf(cause: unknown, claim: Claim, phase: string): Ending {
       `Every one of ${attempts - 1} attempts ended with the loss of its worker.`
     )
 
-  if (cause instanceof StagingFull)
-    return { status: 'again', delayMs: LOCAL_TROUBLE_DELAY_MS, countAttempt: false, message: cause.message }
+  if (cause instanceof StagingFull) return again(LOCAL_TROUBLE_DELAY_MS, false, cause.message)
   if (cause instanceof ExportError) {
     const last = attempts >= claim.maxAttempts
     const message = last && !cause.permanent ? `${cause.message} Tried ${attempts} times.` : cause.message
     if (cause.permanent || last) return failed(cause.code, cause.actor, !cause.permanent, message)
     const delayMs = Math.max(backoffMs(attempts), askedPauseMs(cause))
-    return { status: 'again', delayMs, countAttempt: true, message: cause.message }
+    return again(delayMs, true, cause.message, cause.code === 'DEST_THROTTLED')
   }
-  if (isLocalTrouble(cause))
-    return { status: 'again', delayMs: LOCAL_TROUBLE_DELAY_MS, countAttempt: false, message: '' }
-  if (attempts < claim.maxAttempts)
-    return { status: 'again', delayMs: backoffMs(attempts), countAttempt: true, message: '' }
+  if (isLocalTrouble(cause)) return again(LOCAL_TROUBLE_DELAY_MS, false)
+  if (attempts < claim.maxAttempts) return again(backoffMs(attempts), true)
   return failed(
     'INTERNAL',
     'operator',
     true,
     'The export failed for a reason that only the operator can see in the log.'
   )
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  DEADLINE_EXCEEDED: 'retry the task, with a format that is smaller or a later limits.deadline',
+  WORKER_LOST: 'retry the task later, and tell the operator if that does not help',
+  INTERNAL: 'retry the task later, and give the operator its id if that does not help'
+}
+
+/** Messages of destinations and images say what to do. */
+function hintOf(code: string, message: string): { hint?: string } {
+  const hint = HINTS[code] ?? hintIn(message)
+  return hint === undefined ? {} : { hint }
+}
+
+function upstreamOf(cause: unknown): Pick<Failure, 'upstream'> {
+  if (!(cause instanceof DestinationError) || cause.host === undefined) return {}
+  const { host, upstreamStatus: status } = cause
+  return { upstream: { host, ...(status !== undefined && { status }) } }
 }
 
 /** `Retry-After` of the destination, as long as it is one that a task can wait for. */

@@ -17,7 +17,11 @@ const UNKNOWN_BYTES_PER_SECOND = 10 * MiB
 const OVERHEAD_SECONDS = 2
 
 /** @param limit bytes per second that the user allows */
-export function estimateOf(plan: FilePlan, pace: Pace | undefined, limit: number | undefined): Estimate {
+export function estimateOf(
+  plan: Pick<FilePlan, 'minLength' | 'maxLength'>,
+  pace: Pace | undefined,
+  limit: number | undefined
+): Estimate {
   const rate = pace?.bytesPerSecond ?? UNKNOWN_BYTES_PER_SECOND
   const known = pace
     ? `your last ${pace.exports} exports to this place`

@@ -7,6 +7,8 @@ import type { PackedFormat } from '../formats/packing.ts'
 export type FilePlan = {
   readonly minLength: number
   readonly maxLength: number
+  /** Of the disk, bytes that hold data. */
+  readonly dataBytes: number
   /** Where every byte of the file comes from; undefined for what is compressed on the way. */
   readonly layout: Layout | undefined
 }
@@ -16,8 +18,8 @@ export async function planFile(disk: Disk, format: Format | PackedFormat): Promi
   const map = await AllocationMap.of(disk)
   if ('layout' in format) {
     const layout = format.layout(map)
-    return { minLength: layout.length, maxLength: layout.length, layout }
+    return { minLength: layout.length, maxLength: layout.length, dataBytes: map.dataBytes, layout }
   }
   const { headBytes, maxLength } = format.packing(map)
-  return { minLength: headBytes, maxLength, layout: undefined }
+  return { minLength: headBytes, maxLength, dataBytes: map.dataBytes, layout: undefined }
 }

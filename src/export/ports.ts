@@ -2,16 +2,22 @@ import type { Credentials, UploadState } from '../destinations/destination.ts'
 import type { ImageId, OwnerId, TaskId } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
 import type {
+  Cancel,
   Cleanup,
   ExportRequest,
   ExportResult,
   Failure,
+  Priority,
   Progress,
   SentFile,
   Task,
+  TaskLabels,
+  TaskSummary,
   Warning
 } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
+import type { Once } from './once.ts'
+import type { Usage } from './quotas.ts'
 import type { TaskQuery } from './task-query.ts'
 
 /** Credentials as they rest in a row: nothing in it can be read without the key-encryption key. */
@@ -56,11 +62,16 @@ export type NewTask = {
   readonly userId: string
   readonly requestId: string
   readonly request: ExportRequest
+  readonly labels: TaskLabels
   readonly credentials: SealedCredentials | null
+  /** The failed task that it repeats. */
+  readonly retryOf?: TaskId
 }
 
 export type CreateOutcome =
   | { readonly status: 'created'; readonly task: Task; readonly bell: Bell }
+  /** An equal request has created this one before. */
+  | { readonly status: 'replayed'; readonly task: Task }
   | { readonly status: 'image_not_found' }
   | { readonly status: 'image_not_active'; readonly imageStatus: string }
 
@@ -83,6 +94,31 @@ export type Claim = {
   readonly suffix: number
   /** The file whose commit an earlier attempt has begun: it may be complete at the destination. */
   readonly sent: SentFile | null
+  /** Set: what earlier attempts have left is to be removed, and the task ended. */
+  readonly cancel: Cancel | null
+}
+
+/** What the task's people want now, told to its attempt with every heartbeat. */
+export type Orders = {
+  readonly cancel: Cancel | null
+  /** Bytes per second at most. */
+  readonly bandwidthBps: number | undefined
+}
+
+type CancelOutcome =
+  /** It has ended, or will as soon as what was sent is removed. With a bell if a worker has to be found for that. */
+  | { readonly status: 'accepted'; readonly task: Task; readonly bell?: Bell }
+  | { readonly status: 'not_found' | 'finished' | 'committed' }
+
+/** What may be changed of a task; what is absent stays. */
+export type TaskChange = {
+  readonly description?: string
+  readonly tags?: readonly string[]
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly priority?: Priority
+  /** Null takes the limit away. */
+  readonly bandwidthBps?: number | null
+  readonly expiresAt?: Date
 }
 
 /** What is written down about a task on its way. */
@@ -93,12 +129,31 @@ export type TaskNote = {
   readonly cleanup?: Cleanup
 }
 
+export type Release = {
+  readonly delayMs: number
+  readonly countAttempt: boolean
+  readonly message: string
+  /** The destination has asked for the pause. */
+  readonly throttled?: boolean
+}
+
 /** How fast earlier exports went. */
 export type Pace = { readonly exports: number; readonly bytesPerSecond: number }
 
 /** Thrown by writes of an attempt that has lost its lease: somebody else owns the task now. Stop, and write nothing. */
 export class LeaseLost extends Error {
   override readonly name = 'LeaseLost'
+}
+
+/** Thrown by writes that would let a canceled task go on: it can only end as canceled. Nothing was written. */
+export class CancelRequested extends Error {
+  override readonly name = 'CancelRequested'
+  readonly cancel: Cancel
+
+  constructor(cancel: Cancel) {
+    super('the task was canceled')
+    this.cancel = cancel
+  }
 }
 
 /**
@@ -110,29 +165,53 @@ export interface TaskStore {
   exportableImage(viewer: Viewer, id: ImageId): Promise<ExportableImage | undefined>
   /** Of the owner's last exports to this scheme and host; undefined when there was none. */
   pace(owner: OwnerId, origin: string): Promise<Pace | undefined>
-  /** Stores the task and takes the image lock in one transaction. */
-  create(task: NewTask, viewer: Viewer): Promise<CreateOutcome>
+  /**
+   * Stores the task and takes the image lock in one transaction; with `once` only if no task was created so before.
+   * @throws QuotaExceeded, IdempotencyKeyBusy, and what `createdBefore` throws
+   */
+  create(task: NewTask, viewer: Viewer, once?: Once): Promise<CreateOutcome>
+  /** The task that was created so before. @throws IdempotencyKeyReused, IdempotencyTaskExpired */
+  createdBefore(owner: OwnerId, once: Once): Promise<Task | undefined>
+  /** What counts for the owner's quotas now. */
+  usage(owner: OwnerId): Promise<Usage>
   /** The task, or undefined when it is unknown, somebody else's or expired. */
   get(viewer: Viewer, id: TaskId): Promise<Task | undefined>
   /** Throws MarkerNotFound. */
   list(viewer: Viewer, query: TaskQuery): Promise<Task[]>
+  /** The same in short, and sooner. Throws MarkerNotFound. */
+  summaries(viewer: Viewer, query: TaskQuery): Promise<TaskSummary[]>
+  /** Of those that are still there: a number that goes up with every write. */
+  versions(ids: readonly TaskId[]): Promise<ReadonlyMap<TaskId, number>>
+
+  /**
+   * Accepted exactly when the task can no longer succeed. Refused once an attempt has begun to commit: `note` with `sent` and
+   * this one exclude each other. A task that waits and has left nothing anywhere is ended at once.
+   */
+  cancel(viewer: Viewer, id: TaskId, reason: string | null): Promise<CancelOutcome>
+  /** @param decide is given the task as it is, held until the change is stored; throws to refuse */
+  change(viewer: Viewer, id: TaskId, decide: (task: Task) => TaskChange): Promise<Task | undefined>
+  /** Forgets a task that has ended, with its temporary URL. */
+  remove(viewer: Viewer, id: TaskId): Promise<'removed' | 'not_found' | 'under_way'>
 
   /** Takes the task that has been due longest, if there is one: status processing, epoch and attempts one up. */
   claimDue(workerId: string): Promise<Claim | undefined>
-  /** Holds the lease and stores the progress. */
-  heartbeat(claim: Claim, progress: Progress | null): Promise<void>
-  /** Writes down what is given and leaves the rest. */
+  /** Holds the lease, stores the progress where there is news, and tells what is wanted. */
+  heartbeat(claim: Claim, news: Progress | null): Promise<Orders>
+  /** Writes down what is given and leaves the rest. With `sent`: throws CancelRequested, or no cancel is accepted any more. */
   note(claim: Claim, note: TaskNote): Promise<void>
-  /** processing -> transferring, with what has to be removed if this worker dies. */
+  /** processing -> transferring, with what has to be removed if this worker dies. Throws CancelRequested. */
   startTransfer(claim: Claim, progress: Progress, uploadState: UploadState | null): Promise<void>
-  /** Ends the task, wipes the credentials and frees the image, all at once. */
-  settleSuccess(claim: Claim, result: ExportResult): Promise<void>
+  /** Ends the task, wipes the credentials and frees the image, all at once. Throws CancelRequested. */
+  settleSuccess(claim: Claim, result: ExportResult, progress?: Progress): Promise<void>
+  /** The same. Throws CancelRequested, unless it is the failure of a canceled task. */
   settleFailure(claim: Claim, message: string, failure: Failure): Promise<void>
-  /** Back to queued, due after `delayMs`. With `countAttempt: false` the attempt is given back. */
-  release(claim: Claim, options: { delayMs: number; countAttempt: boolean; message: string }): Promise<void>
+  /** Back to queued, due after `delayMs`, or now if it was canceled. With `countAttempt: false` the attempt is given back. */
+  release(claim: Claim, options: Release): Promise<void>
 
   /** Ends tasks that no attempt will end any more, forgets expired ones, and says which are due. */
   sweep(): Promise<Swept>
+  /** Forgets keys and counts whose day is over. */
+  forget(): Promise<void>
 }
 
 type Swept = {

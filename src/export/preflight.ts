@@ -39,7 +39,11 @@ export type Check = {
   readonly run: (signal: AbortSignal) => Promise<Passed>
 }
 
-export type PreflightUses = SourceUses & { readonly tasks: Pick<TaskStore, 'pace'> }
+export type PreflightUses = SourceUses & {
+  readonly tasks: Pick<TaskStore, 'pace'>
+  /** Throws QuotaExceeded; absent where there are no quotas, and for a task, which has been let in already. */
+  readonly withinQuota?: ((owner: OwnerId, bytes: number) => Promise<void>) | undefined
+}
 
 /** The export in question. */
 export type Subject = {
@@ -122,7 +126,14 @@ export function* checksOf(uses: PreflightUses, subject: Subject, findings: Findi
       return { detail: detailOf(findings.placement, targetAt) }
     }
   }
-  yield { id: 'quota', needs: [], run: async () => ({ nothingToAsk: true }) } // no quotas yet
+  yield {
+    id: 'quota',
+    needs: ['image.active'],
+    run: async () => {
+      await uses.withinQuota?.(subject.owner, known(image.source).size)
+      return uses.withinQuota ? {} : { nothingToAsk: true }
+    }
+  }
   yield {
     id: 'credentials.lifetime',
     needs: ['format.limit'],

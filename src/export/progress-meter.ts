@@ -1,58 +1,166 @@
 import type { Upload } from '../destinations/destination.ts'
-import type { Progress } from '../domain/task.ts'
+import type { Disk } from '../disks/disk.ts'
+import { DestinationError } from '../domain/destination-errors.ts'
+import { NO_PROGRESS, type Phase, type Progress } from '../domain/task.ts'
 import type { Shipment } from '../pipeline/shipment.ts'
 import { Bandwidth } from './bandwidth.ts'
+import { Pace } from './pace.ts'
+import type { Clock } from './ports.ts'
+import { SmoothedRate } from './smoothed-rate.ts'
 
-/** Adds up how far one attempt is. Its percentage is of the work: a file that is measured first is half done by then. */
+const STALLED_MS = 60_000
+/** After the destination has asked for a pause it counts as throttling for so long. */
+const THROTTLED_MS = 10_000
+
+/**
+ * Adds up how far one attempt is. Its percentage is of the work, so that a file that is measured first is half done by then,
+ * and it never goes back: not when a part is sent again, and not in the next attempt.
+ */
 export class ProgressMeter {
-  readonly #onChange: (progress: Progress) => void
-  readonly #bandwidth: Bandwidth | undefined
-  #progress: Progress = { total: null, sent: 0, percent: 0 }
-  #measured = 0
+  readonly bandwidth: Bandwidth
+  readonly #pace: Pace
+  readonly #clock: Clock
+  readonly #byteRate: SmoothedRate
+  readonly #workRate: SmoothedRate
+  #phase: Phase = 'preflight'
+  #percent: number
+  /** Of the work of this attempt, 0 to 1. */
+  #share = 0
+  #measured = false
+  #total: number | null = null
+  #sent = 0
+  #acked = 0
+  #data = 0
+  #dataEnd = 0
+  #virtualSize = 0
+  #tookAt: number
+  #throttledUntil = 0
 
-  /** @param bytesPerSecond the most that may be sent; undefined for as much as can be */
-  constructor(onChange: (progress: Progress) => void, bytesPerSecond?: number) {
-    this.#onChange = onChange
-    this.#bandwidth = bytesPerSecond === undefined ? undefined : new Bandwidth(bytesPerSecond)
+  /**
+   * @param percent what an earlier attempt has come to
+   * @param bytesPerSecond the most that may be sent; undefined for as much as can be
+   * @param shared of all exports of the worker together
+   */
+  constructor(clock: Clock, percent: number, bytesPerSecond: number | undefined, shared: Bandwidth) {
+    this.bandwidth = new Bandwidth(bytesPerSecond)
+    this.#pace = new Pace(this.bandwidth, shared)
+    this.#clock = clock
+    this.#percent = percent
+    this.#byteRate = new SmoothedRate(clock)
+    this.#workRate = new SmoothedRate(clock)
+    this.#tookAt = clock()
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  enter(phase: Phase): void {
+    this.#phase = phase
+    this.#tookAt = this.#clock()
+  }
+
+  /** What is so now; to be asked about once a second, as rates are made of what has changed since. */
+  look(): Progress {
+    const now = this.#clock()
+    const transferring = this.#phase === 'transferring'
+    const working = transferring || this.#phase === 'measuring'
+    const bytesPerSecond = this.#byteRate.at(this.#sent)
+    const sharePerSecond = this.#workRate.at(this.#share)
+    const heldBack = this.#pace.wasHeldBack()
+    const throttled = transferring && (heldBack || now < this.#throttledUntil)
+    const zero = Math.max(0, this.#dataEnd - this.#data)
+    return {
+      ...NO_PROGRESS,
+      phase: this.#phase,
+      total: this.#total,
+      sent: this.#sent,
+      acked: this.#acked,
+      data: this.#data,
+      zero,
+      percent: this.#percent,
+      bytesPerSecond: transferring && bytesPerSecond !== null ? Math.round(bytesPerSecond) : null,
+      secondsLeft: working && sharePerSecond ? Math.ceil((1 - this.#share) / sharePerSecond) : null,
+      stalled: transferring && !throttled && now - this.#tookAt >= STALLED_MS,
+      throttled,
+      at: new Date().toISOString()
+    }
+  }
+
+  /** The disk, with what is read of it counted. What a second pass reads again counts once. */
+  watched(disk: Disk, dataBytes: number): Disk {
+    this.#virtualSize = disk.virtualSize
+    return {
+      virtualSize: disk.virtualSize,
+      extents: () => disk.extents(),
+      read: async (target, offset) => {
+        await disk.read(target, offset)
+        this.#data = Math.min(dataBytes, this.#data + target.length)
+        this.#dataEnd = Math.max(this.#dataEnd, offset + target.length)
+      },
+      [Symbol.asyncDispose]: () => disk[Symbol.asyncDispose]()
+    }
   }
 
   /** Of the first of two passes. */
-  readonly measuring = (share: number): void => this.#set({ percent: 50 * share })
+  readonly measuring = (share: number): void => this.#worked(share / 2)
 
   /** From now on the file is sent. */
-  sending({ length, exact, measured }: Shipment): Progress {
-    this.#measured = measured ? 50 : 0
-    this.#set({ total: exact ? length : null, percent: this.#measured })
-    return this.#progress
+  sending({ length, exact, measured }: Pick<Shipment, 'length' | 'exact' | 'measured'>): void {
+    this.#measured = measured
+    this.#total = exact ? length : null
+    this.#worked(measured ? 0.5 : 0)
   }
 
-  readonly share = (share: number): void => this.#set({ percent: this.#measured + (100 - this.#measured) * share })
+  readonly share = (share: number): void => {
+    this.#worked(this.#measured ? 0.5 + share / 2 : share)
+    if (share === 1) this.#dataEnd = this.#virtualSize // whatever was not read has nothing but zeros
+  }
 
-  /** The upload, with its bytes counted as the destination takes them, and no faster than is allowed. */
+  /** The upload, with its bytes counted as the destination takes and confirms them, and no faster than is allowed. */
   counted(upload: Upload): Upload {
-    const count = (bytes: number) => this.#set({ sent: this.#progress.sent + bytes })
-    const bandwidth = this.#bandwidth
+    const pace = this.#pace
     return {
       partBytes: upload.partBytes,
       parallel: upload.parallel,
       state: upload.state,
-      async putPart(part, body, signal) {
+      putPart: async (part, body, signal) => {
+        let taken = 0
+        const count = (bytes: number) => {
+          taken += bytes
+          this.#took(bytes)
+        }
         async function* counting() {
           for await (const chunk of body) {
-            await bandwidth?.take(chunk.length, signal)
-            yield chunk
-            count(chunk.length) // the upload asked again, so this chunk is on its way
+            for await (const slice of pace.slices(chunk, signal)) {
+              yield slice
+              count(slice.length) // the upload asked again, so this slice is on its way
+            }
           }
         }
-        await upload.putPart(part, counting(), signal)
+        try {
+          await upload.putPart(part, counting(), signal)
+          this.#acked += part.length
+        } catch (error) {
+          this.#sent -= taken // it is sent again, or not at all
+          if (error instanceof DestinationError && error.code === 'DEST_THROTTLED') {
+            this.#throttledUntil = this.#clock() + THROTTLED_MS
+          }
+          throw error
+        }
       },
       commit: (signal) => upload.commit(signal),
       abort: () => upload.abort()
     }
   }
 
-  #set(change: Partial<Progress>): void {
-    this.#progress = { ...this.#progress, ...change }
-    this.#onChange(this.#progress)
+  #took(bytes: number): void {
+    this.#sent += bytes
+    this.#tookAt = this.#clock()
+  }
+
+  #worked(share: number): void {
+    this.#share = share
+    this.#percent = Math.max(this.#percent, 100 * share)
   }
 }

@@ -5,12 +5,13 @@ import { FormatUnsupported } from '../domain/errors.ts'
 import type { ExportOptions } from '../domain/export-options.ts'
 import type { ImageId, TaskId } from '../domain/ids.ts'
 import { ImageNotFound } from '../domain/image-errors.ts'
-import type { ExportRequest, FormatOptions } from '../domain/task.ts'
+import type { ExportRequest, FormatOptions, TaskLabels } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import type { Format } from '../formats/format.ts'
 import { chooseFormat } from '../formats/format-family.ts'
 import type { PackedFormat } from '../formats/packing.ts'
 import type { Formats } from '../formats/registry.ts'
+import { checkLimits, type TaskMaxima } from './check-limits.ts'
 import { checkOptions } from './check-options.ts'
 import { objectUrlOf, timesOf } from './key-template.ts'
 import type { ExportableImage, TaskStore } from './ports.ts'
@@ -23,7 +24,10 @@ export type ExportBody = {
   readonly exportFormat: string
   readonly formatOptions: FormatOptions
   readonly options: ExportOptions
+  readonly labels: TaskLabels
   readonly credentials?: Credentials
+  /** The failed task that this one repeats. */
+  readonly retryOf?: TaskId
 }
 
 /** A request that can be understood: the parts of the service it means, and the name of its object. */
@@ -42,6 +46,8 @@ export type ResolveUses = {
   readonly destinations: Destinations
   /** The most that a temporary URL may live; as much as the schema allows when absent. */
   readonly tempUrlMaxSeconds?: number
+  /** As much as the schema allows when absent. */
+  readonly taskMaxima?: TaskMaxima
 }
 
 /**
@@ -64,6 +70,7 @@ export async function resolveRequest(
   const destination = uses.destinations.forTarget(named)
   checkOptions(body.options, destination, credentials)
   checkTempUrl(exportTo, body.options, uses.tempUrlMaxSeconds)
+  checkLimits(exportTo, body.options, body.labels, uses.taskMaxima, now)
   const asked = { place: named, template: body.options.object.key_template, options: body.options }
   const { place, template, options } = exportTo === TEMPURL ? tempUrlPlan(format, body.options, ids.task) : asked
 

@@ -1,10 +1,16 @@
 import { VerifyFailed } from '../domain/export-errors.ts'
 import { Attempt, type LeaseTimes, WorkerStopping } from './attempt.ts'
+import type { Bandwidth } from './bandwidth.ts'
 import { type Ending, endingOf } from './endings.ts'
-import { LeaseLost } from './ports.ts'
+import { CancelRequested, LeaseLost } from './ports.ts'
 import { type AttemptUses, runAttempt } from './run-attempt.ts'
 
-export type RunUses = AttemptUses & { readonly times: LeaseTimes; readonly workerId: string }
+export type RunUses = AttemptUses & {
+  readonly times: LeaseTimes
+  /** Of all exports of this worker together. */
+  readonly bandwidth: Bandwidth
+  readonly workerId: string
+}
 
 /**
  * Answers one ring of the doorbell: takes the task that has been due longest, whichever that is, and runs it to an end, to its
@@ -23,7 +29,7 @@ export function runNextExport(uses: RunUses) {
       const result = await runAttempt(uses, attempt)
       await writeDown(uses, attempt)
       attempt.takeBack = undefined // from here on the task may have succeeded, whatever we get to hear of it
-      await uses.tasks.settleSuccess(claim, result)
+      await uses.tasks.settleSuccess(claim, result, attempt.meter.look())
       uses.log.info({ ...about, bytes: result.bytes, seconds: result.durationSeconds }, 'export succeeded')
     } catch (error) {
       await settle(uses, attempt, error)
@@ -41,32 +47,41 @@ async function writeDown({ tasks }: RunUses, { claim, warnings, cleanup }: Attem
 
 /** Writes down how the attempt ended. When even that fails, the lease runs out and the sweep finds the task. */
 async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<void> {
-  const { claim, signal } = attempt
-  // What was thrown because the signal fired is only its echo: the reason of the signal is the cause.
-  const cause = signal.aborted && !(error instanceof LeaseLost) ? signal.reason : error
-  const ending = endingOf(cause, claim, attempt.phase)
-  const about = { taskId: claim.task.id, attempt: claim.task.attempts, err: cause }
+  const { claim, phase, cleanup } = attempt
+  const cause = causeOf(attempt, error)
+  const ending = endingOf(cause, claim, phase, cleanup.report)
+  const about = { taskId: claim.task.id, attempt: claim.task.attempts }
   try {
     if (ending.status === 'lost') {
-      uses.log.warn(about, 'export lost to another worker')
+      uses.log.warn({ ...about, err: cause }, 'export lost to another worker')
       return
     }
     await takeBack(attempt, ending, cause)
     await writeDown(uses, attempt)
     if (ending.status === 'again') {
       await uses.tasks.release(claim, ending)
-      if (cause instanceof WorkerStopping) uses.log.info({ ...about, err: undefined }, 'export handed back')
-      else uses.log.warn({ ...about, delayMs: ending.delayMs }, 'export will be tried again')
-    } else {
-      await uses.tasks.settleFailure(claim, ending.message, ending.failure)
-      uses.log[ending.failure.code === 'INTERNAL' ? 'error' : 'warn'](
-        { ...about, code: ending.failure.code },
-        'export failed'
-      )
+      if (cause instanceof WorkerStopping) uses.log.info(about, 'export handed back')
+      else uses.log.warn({ ...about, err: cause, delayMs: ending.delayMs }, 'export will be tried again')
+      return
     }
+    await uses.tasks.settleFailure(claim, ending.message, ending.failure)
+    const { code } = ending.failure
+    if (cause instanceof CancelRequested) uses.log.info({ ...about, code }, 'export canceled')
+    else uses.log[code === 'INTERNAL' ? 'error' : 'warn']({ ...about, err: cause, code }, 'export failed')
   } catch (settleError) {
-    uses.log.error({ ...about, settleError }, 'the end of an attempt could not be written')
+    // It was failing anyway, and was canceled before that could be written.
+    if (settleError instanceof CancelRequested) await settle(uses, attempt, settleError)
+    else uses.log.error({ ...about, err: cause, settleError }, 'the end of an attempt could not be written')
   }
+}
+
+/** What was thrown because the signal fired is only its echo; and a canceled task is canceled, whatever its cleaning up met. */
+function causeOf({ claim, signal, cleanup }: Attempt, error: unknown): unknown {
+  if (error instanceof LeaseLost || error instanceof CancelRequested) return error
+  if (signal.aborted) return signal.reason
+  if (!claim.cancel) return error
+  cleanup.failed('what earlier attempts may have left', error)
+  return new CancelRequested(claim.cancel)
 }
 
 /** A task that failed leaves nothing that can be seen; one that is tried again leaves its object, unless that was bad. */

@@ -2,6 +2,7 @@ import type { Destination, UploadTarget } from '../destinations/destination.ts'
 import { ExportError } from '../domain/errors.ts'
 import type { Sidecar } from '../domain/export-options.ts'
 import type { Warning } from '../domain/task.ts'
+import { Retries, type RetryRules } from '../pipeline/retries.ts'
 import { besideIt } from './key-template.ts'
 import { fileName, MANIFEST_ENDING, type ManifestFacts, manifestText } from './manifest.ts'
 import type { Log } from './ports.ts'
@@ -20,23 +21,18 @@ export async function writeSidecars(
   destination: Destination,
   asked: readonly Sidecar[],
   facts: ManifestFacts,
-  log: Log,
+  { retryRules, log }: { readonly retryRules: RetryRules; readonly log: Log },
   signal: AbortSignal
 ): Promise<Written> {
   const sidecars: Partial<Record<Sidecar, string>> = {}
   const warnings: Warning[] = []
   for (const sidecar of asked) {
-    const what = contentOf(sidecar, facts)
-    if (!what) {
-      warnings.push(NO_SHA256)
-      continue
-    }
     try {
-      sidecars[sidecar] = await writeSmall(destination, facts.target, what, signal)
+      sidecars[sidecar] = await writeSmall(destination, facts.target, contentOf(sidecar, facts), retryRules, signal)
     } catch (err) {
       signal.throwIfAborted()
       log.warn({ taskId: facts.target.marks.taskId, sidecar, err }, 'sidecar could not be written')
-      warnings.push(notWritten(what.ending, err))
+      warnings.push(notWritten(ENDINGS[sidecar], err))
     }
   }
   return { sidecars, warnings }
@@ -44,14 +40,14 @@ export async function writeSidecars(
 
 type Small = { readonly ending: string; readonly mediaType: string; readonly text: string }
 
-/** Undefined where it cannot be told: the SHA-256 of a file whose head was sent last. */
-function contentOf(sidecar: Sidecar, facts: ManifestFacts): Small | undefined {
-  if (sidecar === 'manifest') {
-    return { ending: MANIFEST_ENDING, mediaType: 'application/json', text: manifestText(facts) }
-  }
+const ENDINGS = { sha256: '.sha256', manifest: MANIFEST_ENDING } as const satisfies Record<Sidecar, string>
+
+function contentOf(sidecar: Sidecar, facts: ManifestFacts): Small {
+  const ending = ENDINGS[sidecar]
+  if (sidecar === 'manifest') return { ending, mediaType: 'application/json', text: manifestText(facts) }
   const { sha256 } = facts.sent
-  if (sha256 === null) return undefined
-  return { ending: '.sha256', mediaType: 'text/plain', text: sha256Line(sha256, fileName(facts.target.url)) }
+  if (sha256 === null) throw new Error('a file was sent without the digest that was asked for')
+  return { ending, mediaType: 'text/plain', text: sha256Line(sha256, fileName(facts.target.url)) }
 }
 
 /** As sha256sum reads it: a name with a backslash or a line break is escaped, and the line says so at its beginning. */
@@ -64,6 +60,7 @@ async function writeSmall(
   destination: Destination,
   target: UploadTarget,
   { ending, mediaType, text }: Small,
+  retryRules: RetryRules,
   signal: AbortSignal
 ): Promise<string> {
   const bytes = Buffer.from(text)
@@ -81,8 +78,9 @@ async function writeSmall(
     signal
   )
   try {
-    await upload.putPart({ number: 1, offset: 0, length }, once(bytes), signal)
-    return (await upload.commit(signal)).location
+    const retries = new Retries(retryRules, { length, parts: 1 })
+    await retries.run(signal, () => upload.putPart({ number: 1, offset: 0, length }, once(bytes), signal))
+    return (await retries.run(signal, () => upload.commit(signal))).location
   } catch (error) {
     await upload.abort().catch(() => {}) // why it could not be written is what is told
     throw error
@@ -91,13 +89,6 @@ async function writeSmall(
 
 async function* once(bytes: Uint8Array) {
   yield bytes
-}
-
-const NO_SHA256: Warning = {
-  code: 'SIDECAR_NOT_WRITTEN',
-  message:
-    'The .sha256 file was not written: the head of this compressed file was sent last, so only composite_checksum is known. ' +
-    'Ask for "verify": "full" to have its SHA-256.'
 }
 
 const notWritten = (ending: string, error: unknown): Warning => ({

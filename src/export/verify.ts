@@ -6,8 +6,9 @@ import type { Checksum, VerifyLevel } from '../domain/export-options.ts'
 import type { SentFile, Verified, Warning } from '../domain/task.ts'
 import type { Layout } from '../formats/format.ts'
 import type { Engine } from '../pipeline/engine.ts'
+import type { SampledRange } from '../pipeline/range-sample.ts'
 import { isOurs } from './collision.ts'
-import { compareRanges, sampleOf } from './compare-ranges.ts'
+import { compareRanges, rangesAgain, sampleOf } from './compare-ranges.ts'
 import { compareWhole, type Digests } from './compare-whole.ts'
 
 /** What there is to compare the object with. */
@@ -18,6 +19,8 @@ export type Original = {
   readonly disk: Disk
   /** Undefined for what was compressed on the way: its ranges cannot be made again on their own. */
   readonly layout: Layout | undefined
+  /** What was kept of it instead; undefined where another attempt has sent it. */
+  readonly sample?: readonly SampledRange[] | undefined
 }
 
 export type Verdict = {
@@ -43,11 +46,12 @@ export async function verifyObject(
   if (level === 'none') return verdict('none', true, 0)
   const looked = await compareFacts(destination, target, original.sent, signal)
   if (level === 'etag') return looked ? verdict('etag', true, 0) : verdict('etag', false, 0, NOT_LOOKED)
-  const { sent, disk, layout } = original
-  if (level === 'ranges' && layout) {
-    const ranges = sampleOf(sent.bytes, target.marks.exportId)
-    await readable(signal, () => compareRanges(destination, target, { disk, layout }, ranges, engine.buffers, signal))
-    return verdict('ranges', true, ranges.length)
+  const { sent, disk, layout, sample } = original
+  const ranges = layout
+    ? rangesAgain({ disk, layout }, sampleOf(sent.bytes, target.marks.exportId), engine.buffers, signal)
+    : sample
+  if (level === 'ranges' && ranges) {
+    return verdict('ranges', true, await readable(signal, () => compareRanges(destination, target, ranges, signal)))
   }
   const digests = await readable(signal, () => compareWhole(destination, target, sent, original.checksums, signal))
   const warnings = level === 'ranges' ? [READ_WHOLE] : []
@@ -65,7 +69,8 @@ const NOT_LOOKED: Warning = {
 }
 const READ_WHOLE: Warning = {
   code: 'VERIFY_READ_WHOLE',
-  message: 'Ranges of a compressed format cannot be made again on their own, so the whole object was read back.'
+  message:
+    'Another worker has sent this compressed file and kept nothing to compare, so the whole object was read back.'
 }
 
 /** False when the destination does not let us look. */

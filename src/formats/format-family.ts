@@ -17,6 +17,8 @@ type OptionValues = {
 export interface FormatFamily {
   readonly name: string
   readonly options: OptionValues
+  /** Bytes of the largest disk it holds when no option is given; null: no limit of its own. */
+  readonly maxVirtualSize: number | null
   /** Options were checked against `options`; what is left out is the default. @throws FormatOptionsInvalid */
   choose(options: FormatOptions): Format | PackedFormat
 }

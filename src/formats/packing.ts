@@ -17,7 +17,8 @@ export type BodyDigest = (more: readonly Uint8Array[]) => string
  * file's length, and a second one makes the same file.
  *
  * Promises: `add` is called once for every unit that holds data, in order, with `packedBytes` 0 for one that is all zeros (it
- * takes no place in the file). Then `tail` once, then `head`, whose bytes are exactly `Packing.headBytes` long.
+ * takes no place in the file). Then `tail` once, then `head`, whose bytes are exactly `Packing.headBytes` long and the same every
+ * time.
  */
 export interface Packer {
   /** @param packedBytes `Packing.unitBytes` says that the unit is stored as it is, where `storesUnpacked` */

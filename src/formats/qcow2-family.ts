@@ -4,6 +4,7 @@ import type { FormatFamily } from './format-family.ts'
 import { packedQcow2 } from './packed-qcow2.ts'
 import type { Codec } from './packing.ts'
 import { qcow2 } from './qcow2.ts'
+import { QCOW2_MAX_VIRTUAL_SIZE } from './qcow2-header.ts'
 
 /** A tenth more time than level 1 for 4 % less; level 5 takes a third more for 1.6 % (bench/DEFLATE.md). */
 const ZLIB_LEVEL = 4
@@ -25,6 +26,7 @@ export const qcow2Family: FormatFamily = {
       2 * MiB
     ])
   },
+  maxVirtualSize: QCOW2_MAX_VIRTUAL_SIZE,
   choose({ compression = 'none', level, cluster_size: clusterBytes = 64 * KiB }) {
     const clusterBits = Math.log2(clusterBytes)
     if (compression !== 'none') return packedQcow2(codecOf(compression, level), clusterBits)

@@ -13,12 +13,12 @@ const ZSTD = 1
 /** qemu refuses an L1 table above 32 MiB (`QCOW_MAX_L1_SIZE`). */
 const MAX_L1_BYTES = 32 * 1024 * 1024
 /** Offsets are kept exact in a double below 2^53; no image we may read comes near. */
-const MAX_VIRTUAL_SIZE = 2048 * TiB
+export const QCOW2_MAX_VIRTUAL_SIZE = 2048 * TiB
 
 /** @throws FormatLimitExceeded for a disk that one L1 table could not map */
 export function assertFitsQcow2(virtualSize: number, clusterBytes: number): void {
   const tableCovers = clusterBytes * (clusterBytes / ENTRY_BYTES)
-  const maxVirtualSize = Math.min(MAX_VIRTUAL_SIZE, (MAX_L1_BYTES / ENTRY_BYTES) * tableCovers)
+  const maxVirtualSize = Math.min(QCOW2_MAX_VIRTUAL_SIZE, (MAX_L1_BYTES / ENTRY_BYTES) * tableCovers)
   if (virtualSize > maxVirtualSize) throw new FormatLimitExceeded('qcow2', maxVirtualSize)
 }
 

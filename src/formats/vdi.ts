@@ -16,6 +16,7 @@ const SECTOR_BYTES = 512
 const HEADER_BYTES = 400
 /** qemu's limit on the block map (`VDI_BLOCKS_IN_IMAGE_MAX`), about 512 TiB of disk. */
 const MAX_BLOCKS = Math.floor((2 ** 31 - 1 - 511) / ENTRY_BYTES)
+export const VDI_MAX_VIRTUAL_SIZE = MAX_BLOCKS * BLOCK_BYTES
 
 /**
  * Dynamic VDI 1.1, VirtualBox's own format: header | block map | blocks of 1 MiB. Whole sectors each, without a gap, as qemu
@@ -29,7 +30,7 @@ export const vdi: Format = {
   bare: false,
   layout(map) {
     const blocksInImage = Math.ceil(map.virtualSize / BLOCK_BYTES)
-    if (blocksInImage > MAX_BLOCKS) throw new FormatLimitExceeded('vdi', MAX_BLOCKS * BLOCK_BYTES)
+    if (blocksInImage > MAX_BLOCKS) throw new FormatLimitExceeded('vdi', VDI_MAX_VIRTUAL_SIZE)
     const blocks = map.units(BLOCK_BYTES)
     const table = blockMap(blocks, blocksInImage)
     return joined(

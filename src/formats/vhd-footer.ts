@@ -4,7 +4,7 @@ import { uuidBytes } from './stable-uuid.ts'
 
 export const SECTOR_BYTES = 512
 /** What Windows and qemu accept at most; the dynamic layout's 32-bit sector numbers end there. */
-const MAX_VIRTUAL_SIZE = 2040 * GiB
+export const VHD_MAX_VIRTUAL_SIZE = 2040 * GiB
 /** Where the header of a dynamic disk stands: behind the copy of the footer. */
 const DYNAMIC_HEADER_AT = SECTOR_BYTES
 const CHECKSUM_AT = 64
@@ -18,7 +18,7 @@ const CHECKSUM_AT = 64
  * @see Virtual Hard Disk Image Format Specification 1.0 (Microsoft, 2006), "Hard Disk Footer Format"
  */
 export function vhdFooter(kind: 'fixed' | 'dynamic', virtualSize: number, uuid: string): Buffer {
-  if (virtualSize > MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vhd', MAX_VIRTUAL_SIZE)
+  if (virtualSize > VHD_MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vhd', VHD_MAX_VIRTUAL_SIZE)
   const { cylinders, heads, sectors } = geometry(virtualSize / SECTOR_BYTES)
   const bytes = Buffer.alloc(SECTOR_BYTES)
   bytes.write('conectix', 0, 'latin1')

@@ -8,7 +8,7 @@ import { generated, joined, packedUnits } from './layout.ts'
 import { guidBytes, stableUuid } from './stable-uuid.ts'
 import { padded, zeros } from './zeros.ts'
 
-const MAX_VIRTUAL_SIZE = 64 * TiB
+export const VHDX_MAX_VIRTUAL_SIZE = 64 * TiB
 const SECTOR_BYTES = 512
 /** Sectors that one sector bitmap block covers, whatever the size of the blocks. */
 const SECTORS_PER_CHUNK = 2 ** 23
@@ -54,7 +54,7 @@ export const vhdx: Format = {
   mediaType: 'application/octet-stream',
   bare: false,
   layout(map) {
-    if (map.virtualSize > MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vhdx', MAX_VIRTUAL_SIZE)
+    if (map.virtualSize > VHDX_MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vhdx', VHDX_MAX_VIRTUAL_SIZE)
     const blockBytes = blockBytesFor(map.virtualSize)
     const payloadBlocks = Math.ceil(map.virtualSize / blockBytes)
     const chunkRatio = (SECTORS_PER_CHUNK * SECTOR_BYTES) / blockBytes

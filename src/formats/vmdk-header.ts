@@ -11,11 +11,11 @@ export const TABLE_COVERS_BYTES = ENTRIES_PER_TABLE * GRAIN_BYTES
 export const DESCRIPTOR_AT = SECTOR_BYTES
 export const DESCRIPTOR_BYTES = 20 * SECTOR_BYTES
 /** Sector numbers have 32 bits: a full disk, its tables and what packing may add must end below 2 TiB. */
-const MAX_VIRTUAL_SIZE = 2000 * GiB
+export const VMDK_MAX_VIRTUAL_SIZE = 2000 * GiB
 
 /** @throws FormatLimitExceeded */
 export function assertFitsVmdk(virtualSize: number): void {
-  if (virtualSize > MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vmdk', MAX_VIRTUAL_SIZE)
+  if (virtualSize > VMDK_MAX_VIRTUAL_SIZE) throw new FormatLimitExceeded('vmdk', VMDK_MAX_VIRTUAL_SIZE)
 }
 
 /**

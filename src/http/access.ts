@@ -1,10 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Viewer } from '../domain/viewer.ts'
 import type { Identity } from './identity.ts'
+import { type Action, isAction, requireRole } from './policy.ts'
+import type { RateLimits } from './rate-limits.ts'
 import { RequestRefused } from './request-refused.ts'
 
-/** What a route asks of its caller. Every route says one; `public` ones are answered without a token, `token` ones with any. */
-type Access = 'public' | 'token' | 'read' | 'write'
+/** `public` routes are answered without a token, `token` ones with any. All others are actions of `policy.ts`. */
+type Access = 'public' | 'token'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -19,45 +21,41 @@ declare module 'fastify' {
 /** Where the pages of the documentation are, whose routes a plugin makes. */
 export const DOCS = '/docs'
 
-/** Roles that may use a route; the owner of a task or an image is checked further in, with the row. */
-const ROLES: Readonly<Record<'read' | 'write', readonly string[]>> = {
-  read: ['reader', 'member', 'admin'],
-  write: ['member', 'admin']
+type Guard = {
+  readonly identity: Identity
+  readonly rateLimits: RateLimits
+  /** Goes into WWW-Authenticate, for clients to know where to get a token. */
+  readonly keystoneUri: () => string
 }
 
-/**
- * Identity first, before routing and before any body is read: who has no token learns nothing of what exists.
- * `keystoneUri` goes into WWW-Authenticate, for clients to know where to get a token.
- */
-export function guardAccess(app: FastifyInstance, identity: Identity, keystoneUri: () => string): void {
+/** Identity first, before routing and before any body is read: who has no token learns nothing of what exists. */
+export function guardAccess(app: FastifyInstance, { identity, rateLimits, keystoneUri }: Guard): void {
   app.decorateRequest('viewer', undefined)
   app.addHook('onRoute', (route) => {
     if (route.url.startsWith(DOCS)) route.config = { ...route.config, access: 'public' }
-    if (!route.config?.access) throw new Error(`route ${route.method} ${route.url} does not say who may use it`)
+    if (!isOpen(route.config?.access) && !isAction(route.schema?.operationId))
+      throw new Error(`route ${route.method} ${route.url} does not say who may use it, here or in policy.ts`)
   })
   app.addHook('onRequest', async (request) => {
-    const access = request.is404 ? undefined : request.routeOptions.config.access
+    const { config, schema } = request.routeOptions
+    const access = request.is404 ? 'token' : config.access
     if (access === 'public' || request.method === 'OPTIONS') return
-    request.viewer = await identity.identify(request.headers)
-    if (!request.viewer) throw unauthorized(keystoneUri())
-    if (access === 'read' || access === 'write')
-      requireRole(request.viewer, access, request.routeOptions.schema?.operationId)
+    request.viewer = await identity.identify({ headers: request.headers, peer: request.socket.remoteAddress ?? '' })
+    if (!request.viewer) {
+      await rateLimits.ofRefused(request)
+      throw unauthorized(keystoneUri())
+    }
+    await rateLimits.ofProject(request)
+    if (access !== 'token') requireRole(request.viewer, schema?.operationId as Action)
   })
 }
+
+const isOpen = (access: Access | undefined): boolean => access === 'public' || access === 'token'
 
 /** The caller of a route that is not public. */
 export function viewerOf(request: FastifyRequest): Viewer {
   if (!request.viewer) throw new Error('a route that needs a viewer is public')
   return request.viewer
-}
-
-function requireRole(viewer: Viewer, access: 'read' | 'write', action = 'this'): void {
-  const roles = ROLES[access]
-  if (viewer.roles.some((role) => roles.includes(role))) return
-  throw new RequestRefused(
-    403,
-    `You are not authorized to complete ${action} action; it needs one of the roles ${roles.join(', ')}.`
-  )
 }
 
 const unauthorized = (keystoneUri: string): RequestRefused =>

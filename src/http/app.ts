@@ -10,25 +10,32 @@ import { guardAccess } from './access.ts'
 import { limitBodyTime, readRefusedBody } from './body-limits.ts'
 import { answerBrokenRequest } from './broken-request.ts'
 import { sendError } from './errors.ts'
+import { glanceSchemas } from './glance-schemas.ts'
 import type { Identity } from './identity.ts'
 import { logRequest, logSerializers } from './logging.ts'
 import { answerUnknown } from './method-not-allowed.ts'
 import { describeApi } from './openapi.ts'
+import type { DefaultSwift } from './rackspace.ts'
+import { NO_RATE_LIMITS, type RateLimitSettings, rateLimits } from './rate-limits.ts'
 import { RequestRefused } from './request-refused.ts'
+import { type CapabilitiesOf, capabilityRoutes } from './routes/capabilities.ts'
 import { exportRoutes } from './routes/exports.ts'
 import { healthRoutes } from './routes/health.ts'
 import { imageDataRoutes } from './routes/image-data.ts'
 import { imageRoutes } from './routes/images.ts'
 import { schemaRoutes } from './routes/schemas.ts'
+import { taskLifeRoutes } from './routes/task-life.ts'
 import { taskListRoutes } from './routes/task-lists.ts'
 import { taskRoutes } from './routes/tasks.ts'
 import { tempUrlRoutes } from './routes/temp-urls.ts'
 import { versionRoutes } from './routes/versions.ts'
+import { schemaDocuments } from './schema-documents.ts'
 import { exportRequestSchemas } from './schemas/export-request.ts'
 import { imageRequestSchemas } from './schemas/image.ts'
 import { parseStrictJson } from './strict-json.ts'
+import { TaskAnswers } from './task-answers.ts'
 import type { Health, TaskUses } from './uses.ts'
-import { createValidatorCompiler } from './validation.ts'
+import { createValidatorCompiler, isOptional } from './validation.ts'
 
 export type AppParts = {
   readonly tasks: TaskUses
@@ -42,6 +49,8 @@ export type AppParts = {
   readonly trustedProxies?: readonly string[]
   /** For `WWW-Authenticate`: where clients get a token; the public URL if left out. */
   readonly keystoneUri?: () => string
+  /** None when left out. */
+  readonly rateLimits?: RateLimitSettings
   readonly logger?: FastifyBaseLogger
   /** Names of the formats that can be written. */
   readonly formats: readonly string[]
@@ -49,9 +58,16 @@ export type AppParts = {
   readonly diskFormats: readonly string[]
   /** Schemas of the credentials that the destinations take, each with a constant `kind`. */
   readonly credentialSchemas: readonly TSchema[]
+  /** The Swift that `receiving_swift_container` means; requests with it are refused if left out. */
+  readonly defaultSwift?: DefaultSwift
+  readonly capabilities: CapabilitiesOf
+  /** For how long a request may wait for news of a task; 60 if left out. */
+  readonly waitSeconds?: number
+  /** Whether tasks can be deleted; Glance's cannot. */
+  readonly deletesTasks?: boolean
 }
 
-const BODY_LIMIT = 64 * KiB
+export const BODY_LIMIT = 64 * KiB
 
 /** The whole API, ready to be injected into or listened with; it never listens by itself. */
 export function buildApp(parts: AppParts): FastifyInstance {
@@ -85,24 +101,34 @@ export function buildApp(parts: AppParts): FastifyInstance {
     reply.header('x-openstack-request-id', request.id).header('x-content-type-options', 'nosniff')
     if (request.url.includes('%00')) throw new RequestRefused(400, 'The URL holds the character U+0000.')
   })
-  guardAccess(app, parts.identity, parts.keystoneUri ?? parts.publicUrl)
+  guardAccess(app, {
+    identity: parts.identity,
+    rateLimits: rateLimits(app, parts.rateLimits ?? NO_RATE_LIMITS),
+    keystoneUri: parts.keystoneUri ?? parts.publicUrl
+  })
   answerUnknown(app)
   app.addHook('onSend', readRefusedBody)
   app.addHook('onResponse', async (request, reply) => logRequest(request.log, request, reply))
   describeApi(app)
 
+  const exportSchemas = exportRequestSchemas(parts.formats, parts.credentialSchemas)
   app.register(async (json) => {
     // Glance reads JSON whatever the Content-Type says, and python-glanceclient says application/octet-stream.
     json.removeAllContentTypeParsers()
     json.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
-      request.method === 'DELETE' && body.length === 0 ? undefined : parseStrictJson(body)
+      body.length === 0 && mayHaveNoBody(request) ? undefined : parseStrictJson(body)
     )
     json.addHook('preParsing', limitBodyTime)
-    json.register(taskRoutes(parts.tasks, exportRequestSchemas(parts.formats, parts.credentialSchemas), parts.tempUrls))
+    const { tasks, tempUrls, waitSeconds = 60, deletesTasks: deletes = false } = parts
+    const answers = new TaskAnswers({ tasks, tempUrls, waitSeconds })
+    json.addHook('preClose', async () => tasks.watch.close()) // or closing would wait for those who wait
+    json.register(taskRoutes(tasks, exportSchemas, answers, parts.defaultSwift))
+    json.register(taskLifeRoutes(tasks, answers, { credentials: exportSchemas.credentials, deletes }))
     json.register(taskListRoutes(parts.tasks, parts.images, parts.tempUrls))
     json.register(tempUrlRoutes(parts.tempUrls))
     json.register(imageRoutes(parts.images, imageRequestSchemas(parts.diskFormats)))
-    json.register(schemaRoutes(parts.diskFormats))
+    json.register(schemaRoutes({ ...glanceSchemas(parts.diskFormats), ...schemaDocuments(exportSchemas) }))
+    json.register(capabilityRoutes(parts.capabilities))
     json.register(healthRoutes(parts.health))
     json.register(versionRoutes(parts.publicUrl))
   })
@@ -110,6 +136,9 @@ export function buildApp(parts: AppParts): FastifyInstance {
   app.register(imageDataRoutes(parts.images))
   return app
 }
+
+const mayHaveNoBody = ({ method, routeOptions }: FastifyRequest): boolean =>
+  method === 'DELETE' || isOptional(routeOptions.schema?.body)
 
 /**
  * Clients may name a minor version of the API, `/v2.0` to `/v2.15`: all of them are `/v2`. As with Glance they may also name

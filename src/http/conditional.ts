@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { namesEtag } from './etag.ts'
 
 /** What a representation is known by. */
 export type Validators = {
@@ -39,14 +40,11 @@ export function verdictOn(
 function preconditionOf(headers: IncomingHttpHeaders, { etag, lastModified }: Validators): 304 | 412 | undefined {
   const { 'if-match': match, 'if-none-match': noneMatch } = headers
   if (match !== undefined) {
-    if (!lists(match, etag)) return 412
+    if (!namesEtag(match, etag)) return 412
   } else if (secondsOf(headers['if-unmodified-since']) < secondsOf(lastModified)) return 412
-  if (noneMatch !== undefined) return lists(noneMatch.replaceAll('W/', ''), etag) ? 304 : undefined
+  if (noneMatch !== undefined) return namesEtag(noneMatch, etag, 'weakly') ? 304 : undefined
   return secondsOf(headers['if-modified-since']) >= secondsOf(lastModified) ? 304 : undefined
 }
-
-const lists = (header: string, etag: string): boolean =>
-  header.trim() === '*' || header.split(',').some((one) => one.trim() === etag)
 
 /** NaN for what is no date, which is neither before nor after anything. */
 const secondsOf = (date: Date | string | undefined): number =>

@@ -7,6 +7,13 @@ import { RequestRefused } from './request-refused.ts'
 /** The only place that knows both error codes and HTTP. A code without a row is a fault of ours: 500. */
 const STATUS: ReadonlyMap<string, number> = new Map([
   ['TASK_NOT_FOUND', 404],
+  ['TASK_FINISHED', 409],
+  ['TASK_NOT_FINISHED', 409],
+  ['TASK_STARTED', 409],
+  ['TASK_CHANGED', 412],
+  ['ALREADY_COMMITTED', 409],
+  ['CREDENTIALS_PURGED', 409],
+  ['RETRY_UNDER_WAY', 409],
   ['MARKER_NOT_FOUND', 400],
   ['IMAGE_NOT_FOUND', 404],
   ['IMAGE_NOT_ACTIVE', 409],
@@ -33,7 +40,19 @@ const STATUS: ReadonlyMap<string, number> = new Map([
   ['DEST_URL_INVALID', 400],
   ['DEST_SCHEME_DISABLED', 400],
   ['DEST_ADDRESS_FORBIDDEN', 400],
-  ['DEST_CREDENTIALS_INVALID', 400]
+  ['DEST_CREDENTIALS_INVALID', 400],
+  ['QUOTA_EXCEEDED', 413],
+  ['IDEMPOTENCY_KEY_REUSED', 422],
+  ['IDEMPOTENCY_KEY_BUSY', 409],
+  ['IDEMPOTENCY_TASK_EXPIRED', 409],
+  ['PREFLIGHTS_BUSY', 503]
+])
+
+/** Seconds after which it is worth trying again. */
+const RETRY_AFTER: ReadonlyMap<string, number> = new Map([
+  ['QUOTA_EXCEEDED', 60],
+  ['IDEMPOTENCY_KEY_BUSY', 1],
+  ['PREFLIGHTS_BUSY', 5]
 ])
 
 /** Fastify's own refusals, in words that repeat nothing of the request. */
@@ -100,8 +119,9 @@ function refusal(error: RequestRefused): ErrorAnswer {
 function expectedFailure(error: ExportError): ErrorAnswer {
   const status = STATUS.get(error.code)
   if (status === undefined) return { headers: {}, body: errorBody(500, 'The request could not be served.') }
+  const seconds = RETRY_AFTER.get(error.code) ?? (status === 503 ? 30 : undefined)
   return {
-    headers: status === 503 ? { 'retry-after': '30' } : {},
+    headers: seconds === undefined ? {} : { 'retry-after': String(seconds) },
     body: errorBody(status, error.message, {
       failure_code: error.code,
       ...('pointer' in error &&

@@ -4,7 +4,7 @@ import type { Image } from '../domain/image.ts'
 import type { ImageFields } from '../library/ports.ts'
 import { RequestRefused } from './request-refused.ts'
 import type { ImageAnswer, ImageBody, ImageDocument } from './schemas/image.ts'
-import { toWireTime } from './wire.ts'
+import { toWireTime } from './wire-time.ts'
 
 const DEFAULTS: ImageDocument = {
   name: null,

@@ -1,35 +1,19 @@
-type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
-type Schemas = Record<string, Json>
+import { extracted } from './named-schemas.ts'
+import { isOptional } from './validation.ts'
 
-const COMPONENT = /^[A-Z][A-Za-z0-9]*$/
-/** For our validator alone: OpenAPI's `discriminator` wants names of components, and `kind` is constant in each of them. */
-const PRIVATE = new Set(['x-marked-by', 'discriminator'])
-
-/**
- * Moves every schema whose title is one word into `components.schemas` under that name, so that the document says each thing
- * once and generated clients get types with names.
- */
+/** The document with its named schemas in `components.schemas`. */
 export function withComponents(document: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const schemas: Schemas = {}
-  const { components, ...rest } = structuredClone(document) as {
-    components?: { [key: string]: Json }
-    [key: string]: Json | undefined
+  const { components, ...rest } = structuredClone(document)
+  for (const operation of Object.values(Object(rest.paths)).flatMap((item) => Object.values(Object(item)))) {
+    markOptional(Object(operation).requestBody)
   }
-  const moved = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, moveOut(value ?? null, schemas)]))
-  const sorted = Object.fromEntries(Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : 1)))
-  return { ...moved, components: { ...components, schemas: sorted } }
+  const { value, schemas } = extracted(rest, '#/components/schemas/')
+  return { ...Object(value), components: { ...Object(components), schemas } }
 }
 
-function moveOut(value: Json, schemas: Schemas): Json {
-  if (Array.isArray(value)) return value.map((item) => moveOut(item, schemas))
-  if (value === null || typeof value !== 'object') return value
-  const entries = Object.entries(value).filter(([key]) => !PRIVATE.has(key))
-  const copy = Object.fromEntries(entries.map(([key, item]) => [key, moveOut(item, schemas)]))
-  const { title } = copy
-  if (typeof title !== 'string' || !COMPONENT.test(title)) return copy
-  const known = schemas[title]
-  if (known !== undefined && JSON.stringify(known) !== JSON.stringify(copy))
-    throw new Error(`two schemas are called ${title}`)
-  schemas[title] = copy
-  return { $ref: `#/components/schemas/${title}` }
+type RequestBody = { required: boolean; readonly content: Readonly<Record<string, { readonly schema: object }>> }
+
+/** Every body is taken for required, also one that may be left out. */
+function markOptional(body: RequestBody | undefined): void {
+  if (body && Object.values(body.content).some(({ schema }) => isOptional(schema))) body.required = false
 }

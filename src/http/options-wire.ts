@@ -1,6 +1,8 @@
 import { type Checksum, type ExportOptions, NO_OPTIONS, type Sidecar } from '../domain/export-options.ts'
+import { hintIn } from '../domain/hint.ts'
+import { NO_LABELS, type TaskLabels } from '../domain/task.ts'
 import type { PreflightReport } from '../export/preflight-export.ts'
-import type { OptionFields } from './schemas/export-request.ts'
+import type { LabelFields, OptionFields } from './schemas/export-request.ts'
 import type { PreflightAnswer } from './schemas/preflight.ts'
 
 /** What a body asks for besides the specification's fields; what it leaves out is the default. */
@@ -28,12 +30,29 @@ export function fromOptions(options: ExportOptions): Omit<OptionFields, 'dry_run
   }
 }
 
+export const toLabels = (body: LabelFields): TaskLabels => ({
+  description: body.description ?? NO_LABELS.description,
+  tags: body.tags ?? NO_LABELS.tags,
+  metadata: body.metadata ?? NO_LABELS.metadata,
+  priority: body.priority ?? NO_LABELS.priority,
+  keepSeconds: body.expires_after_seconds ?? NO_LABELS.keepSeconds
+})
+
+/** What was asked for, without the defaults. */
+export const fromLabels = ({ description, tags, metadata, priority, keepSeconds }: TaskLabels): LabelFields => ({
+  ...(description !== '' && { description }),
+  ...(tags.length > 0 && { tags: [...tags] }),
+  ...(isFull(metadata) && { metadata }),
+  ...(priority !== NO_LABELS.priority && { priority }),
+  ...(keepSeconds !== null && { expires_after_seconds: keepSeconds })
+})
+
 const isFull = (value: object): boolean => Object.keys(value).length > 0
 
 export const toPreflight = ({ ok, durationMs, checks, estimate }: PreflightReport): PreflightAnswer => ({
   ok,
   duration_ms: durationMs,
-  checks: checks.map((check) => ({ ...check, ...hintIn(check.message) })),
+  checks: checks.map((check) => ({ ...check, ...hintOf(check.message) })),
   estimate: estimate && {
     bytes_min: estimate.bytesMin,
     bytes_max: estimate.bytesMax,
@@ -42,8 +61,7 @@ export const toPreflight = ({ ok, durationMs, checks, estimate }: PreflightRepor
   }
 })
 
-/** Our messages say what happened, a colon, and what to do. */
-function hintIn(message: string | undefined): { hint?: string } {
-  const at = message?.lastIndexOf(': ') ?? -1
-  return message === undefined || at < 0 ? {} : { hint: message.slice(at + 2) }
+function hintOf(message = ''): { hint?: string } {
+  const hint = hintIn(message)
+  return hint === undefined ? {} : { hint }
 }

@@ -1,6 +1,6 @@
 /** Entries a page, as Glance has it. */
-const DEFAULT_LIMIT = 25
-const MAX_LIMIT = 1000
+export const DEFAULT_LIMIT = 25
+export const MAX_LIMIT = 1000
 
 type Query = Readonly<Record<string, unknown>>
 

@@ -21,14 +21,18 @@ export class RequestRefused extends Error {
   }
 }
 
-const MAX_NAMED = 10
+/** For people, and for programs: what is longer is nobody's mistake. */
+const MAX_TOLD = 10
+const MAX_LISTED = 200
 
-/** 400 that names every violation; past ten, how many more there are. */
+/** 400 that lists every violation; its sentence names ten of them and says how many more there are. */
 export function invalidRequest(violations: readonly Violation[]): RequestRefused {
-  const named = violations.slice(0, MAX_NAMED)
-  const more = violations.length - named.length
-  const text = named.map(({ pointer, message }) => `${fieldName(pointer)} ${message}`).join('; ')
-  return new RequestRefused(400, more > 0 ? `${text}; and ${more} more` : text, { violations: named })
+  const told = violations.slice(0, MAX_TOLD)
+  const more = violations.length - told.length
+  const text = told.map(({ pointer, message }) => `${fieldName(pointer)} ${message}`).join('; ')
+  return new RequestRefused(400, more > 0 ? `${text}; and ${more} more` : text, {
+    violations: violations.slice(0, MAX_LISTED)
+  })
 }
 
 const fieldName = (pointer: string): string => pointer.replace(/^\//, '').replaceAll('/', '.') || 'The body'

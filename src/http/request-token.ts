@@ -3,7 +3,7 @@ import type { Credentials } from '../destinations/destination.ts'
 import { invalidRequest } from './request-refused.ts'
 
 /** Stands for the token that the request itself was made with. */
-const REQUEST_TOKEN = 'request_token'
+export const REQUEST_TOKEN = 'request_token'
 
 type ObjectSchema = {
   readonly properties: Readonly<Record<string, { readonly const?: unknown }>>

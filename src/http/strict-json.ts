@@ -1,6 +1,8 @@
 import { RequestRefused } from './request-refused.ts'
 
-const MAX_DEPTH = 32
+export const MAX_DEPTH = 32
+/** In the whole body. */
+const MAX_NAMES = 1000
 const utf8 = () => new TextDecoder('utf-8', { fatal: true })
 
 /** Of valid JSON: strings and the marks that open, close and part things; the rest cannot hold any of them. */
@@ -8,7 +10,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
 
 /**
  * JSON from outside (RFC 8259), without what would be read differently further in: bytes that are no UTF-8, names that occur
- * twice (RFC 8259 section 4), `__proto__`, NUL and lone surrogates (Postgres takes neither), and more than 32 levels.
+ * twice (RFC 8259 section 4), `__proto__`, NUL and lone surrogates (Postgres takes neither), and more than 32 levels or 1000 names.
  * @throws RequestRefused 400
  */
 export function parseStrictJson(bytes: Buffer): unknown {
@@ -31,6 +33,7 @@ function parse(bytes: Buffer): { text: string; value: unknown } {
 function refuseUnsafe(text: string): void {
   const open: (Set<string> | null)[] = [] // names seen in each open object; null for an array
   let nameExpected = false
+  let named = 0
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === '{' || token === '[') {
       open.push(token === '{' ? new Set() : null)
@@ -44,7 +47,10 @@ function refuseUnsafe(text: string): void {
     } else if (token.startsWith('"')) {
       const string = readString(token)
       const names = open.at(-1)
-      if (nameExpected && names) addName(names, string)
+      if (nameExpected && names) {
+        addName(names, string)
+        if (++named > MAX_NAMES) throw new RequestRefused(400, `The body has more than ${MAX_NAMES} fields.`)
+      }
       nameExpected = false
     }
   }

@@ -1,19 +1,41 @@
+import type { Credentials } from '../destinations/destination.ts'
 import type { TaskId } from '../domain/ids.ts'
-import type { Task } from '../domain/task.ts'
+import type { Task, TaskSummary } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
+import type { TaskPatch } from '../export/change-task.ts'
+import type { Created } from '../export/create-export.ts'
+import type { OnceAsked } from '../export/once.ts'
 import type { PreflightReport } from '../export/preflight-export.ts'
 import type { ExportBody } from '../export/resolve-request.ts'
 import type { TaskQuery } from '../export/task-query.ts'
+import type { TaskWatch } from '../export/task-watch.ts'
 
 /** What the routes of tasks need. Every expected failure is an ExportError, which `errors.ts` turns into an answer. */
 export interface TaskUses {
-  createExport(viewer: Viewer, requestId: string, body: ExportBody): Promise<Task>
+  createExport(viewer: Viewer, requestId: string, body: ExportBody, once?: OnceAsked): Promise<Created>
   /** Stores nothing. */
   preflightExport(viewer: Viewer, body: ExportBody): Promise<PreflightReport>
   /** Throws TaskNotFound. */
   getTask(viewer: Viewer, id: TaskId): Promise<Task>
   /** Throws MarkerNotFound. */
-  listTasks(viewer: Viewer, query: TaskQuery): Promise<readonly Task[]>
+  listTasks(viewer: Viewer, query: TaskQuery): Promise<readonly TaskSummary[]>
+  /** The same tasks with all there is to say of them. */
+  wholeTasks(viewer: Viewer, query: TaskQuery): Promise<readonly Task[]>
+  /** Throws TaskNotFound, TaskFinished, AlreadyCommitted. */
+  cancelTask(viewer: Viewer, id: TaskId, reason: string | null): Promise<Task>
+  retryExport(
+    viewer: Viewer,
+    requestId: string,
+    id: TaskId,
+    credentials: Credentials | undefined,
+    once?: OnceAsked
+  ): Promise<Created>
+  /** Throws TaskChanged where the task is not this version any more. */
+  changeTask(viewer: Viewer, id: TaskId, patch: TaskPatch, version: number | undefined): Promise<Task>
+  /** Throws TaskNotFound, TaskNotFinished. */
+  removeTask(viewer: Viewer, id: TaskId): Promise<void>
+  /** For those who wait for news. */
+  readonly watch: Pick<TaskWatch, 'changed' | 'hasRoom' | 'close'>
 }
 
 /** Whether this process can serve; `reasons` say what is missing, without secrets. */

@@ -11,25 +11,42 @@ export function createValidatorCompiler(): FastifySchemaCompiler<NonNullable<Fas
   return ({ schema, httpPart }) => {
     const checks = alternatives(schema).map((branch) => ajv.compile(branch))
     return (data: unknown) => {
-      if (data === null && httpPart === 'body') return { error: new RequestRefused(400, 'Body expected in request.') }
+      if (data === null && httpPart === 'body') {
+        return isOptional(schema) || { error: new RequestRefused(400, 'Body expected in request.') }
+      }
       const check = checks.find((candidate) => isMeant(candidate, data)) ?? checks[0]
-      return !check || check(data) ? true : { error: invalidRequest(violations(check.errors ?? [])) }
+      if (!check || check(data)) return true
+      const others = checks.filter((other) => other !== check).map((other) => other.schema as Form)
+      return { error: invalidRequest(violations(check.errors ?? [], others)) }
     }
   }
 }
 
-/**
- * A body that may have several forms is checked against the one it means to be, so that its errors are about that one.
- * Which form: the first whose `x-marked-by` fields, one of them, stand in the body; without a match the first form.
- */
-const alternatives = (schema: unknown): object[] => {
-  const { oneOf } = schema as { oneOf?: object[] }
-  return oneOf?.every((branch) => 'x-marked-by' in branch) ? oneOf : [schema as object]
+/** Whether a request may come without this body. */
+export const isOptional = (schema: unknown): boolean => Object(schema)['x-optional'] === true
+
+/** One of the forms that a body may have. */
+type Form = {
+  readonly 'x-marked-by'?: readonly string[]
+  readonly properties?: Readonly<Record<string, { readonly properties?: object }>>
 }
 
-function isMeant(check: ValidateFunction, data: unknown): boolean {
-  const { 'x-marked-by': marks } = check.schema as { 'x-marked-by'?: readonly string[] }
-  return typeof data === 'object' && data !== null && (marks ?? []).some((mark) => Object.hasOwn(data, mark))
+/**
+ * A body that may have several forms is checked against the one it means to be, so that its errors are about that one.
+ * Which form: the first whose `x-marked-by` fields, one of them, stand in the body, `a/b` being `b` inside `a`; without a
+ * match the first form.
+ */
+const alternatives = (schema: unknown): object[] => {
+  const { anyOf } = schema as { anyOf?: object[] }
+  return anyOf?.every((branch) => 'x-marked-by' in branch) ? anyOf : [schema as object]
+}
+
+const isMeant = (check: ValidateFunction, data: unknown): boolean =>
+  ((check.schema as Form)['x-marked-by'] ?? []).some((mark) => holds(data, mark.split('/')))
+
+function holds(data: unknown, [name = '', ...deeper]: readonly string[]): boolean {
+  if (typeof data !== 'object' || data === null || !Object.hasOwn(data, name)) return false
+  return deeper.length === 0 || holds(Reflect.get(data, name), deeper)
 }
 
 /** Checks a value that is no request part as it came, such as a document that a patch was applied to. */
@@ -38,10 +55,20 @@ export function createCheck(schema: object): (value: unknown) => RequestRefused 
   return (value) => (check(value) ? undefined : invalidRequest(violations(check.errors ?? [])))
 }
 
-function violations(errors: readonly ErrorObject[]): Violation[] {
+/** @param others forms that the body was not taken for */
+function violations(errors: readonly ErrorObject[], others: readonly Form[] = []): Violation[] {
   // The branches that a oneOf tried are told by the oneOf itself.
   const told = errors.filter(({ schemaPath }) => !schemaPath.includes('/oneOf/') || schemaPath.includes('/properties/'))
-  return told.map((error) => ({ pointer: pointerOf(error), message: messageOf(error) }))
+  return told.map((error) => ({ pointer: pointerOf(error), message: messageOf(error, others) }))
+}
+
+/** Whether the unknown field of this error is known to another form, there or inside `input`. */
+function isOfAnother({ instancePath, params }: ErrorObject, others: readonly Form[]): boolean {
+  const known = others.map(({ properties }) => (instancePath === '' ? properties : properties?.input?.properties))
+  return (
+    ['', '/input'].includes(instancePath) &&
+    known.some((names) => Object.hasOwn(names ?? {}, params.additionalProperty))
+  )
 }
 
 function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
@@ -51,10 +78,13 @@ function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
   return instancePath
 }
 
-function messageOf({ keyword, params, data, parentSchema, message }: ErrorObject): string {
+function messageOf(error: ErrorObject, others: readonly Form[]): string {
+  const { keyword, params, data, parentSchema, message } = error
   switch (keyword) {
     case 'additionalProperties':
-      return 'is not a known field'
+      return isOfAnother(error, others)
+        ? 'belongs to another form of this request: send one form only'
+        : 'is not a known field'
     case 'required':
       return 'is required'
     case 'type':

@@ -1,10 +1,13 @@
-import { imageId } from '../domain/ids.ts'
-import { type Cleanup, isTerminal, type Progress, type Task, type TaskStatus } from '../domain/task.ts'
+import { imageId, type OwnerId } from '../domain/ids.ts'
+import type { Cleanup, Task, TaskStatus, TaskSummary } from '../domain/task.ts'
 import type { ExportBody } from '../export/resolve-request.ts'
 import { TEMPURL } from '../export/temp-url-request.ts'
-import { fromOptions, toOptions } from './options-wire.ts'
-import type { FlatBody, GlanceBody, TaskBody } from './schemas/export-request.ts'
+import { fromLabels, fromOptions, toLabels, toOptions } from './options-wire.ts'
+import { type DefaultSwift, fromRackspace } from './rackspace.ts'
+import type { FlatBody, GlanceBody, RackspaceBody, TaskBody } from './schemas/export-request.ts'
 import type { ListedTask, TaskAnswer } from './schemas/task.ts'
+import { phaseOf, toFailure, toProgress, toQueue } from './task-life-wire.ts'
+import { toWireTime } from './wire-time.ts'
 
 /** Glance's words for the specification's statuses. */
 const GLANCE_STATUS: Readonly<Record<TaskStatus, ListedTask['status']>> = {
@@ -15,12 +18,17 @@ const GLANCE_STATUS: Readonly<Record<TaskStatus, ListedTask['status']>> = {
   failure: 'failure'
 }
 
-/** `YYYY-MM-DDTHH:MM:SSZ`, as Glance writes times. */
-export const toWireTime = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
+/** @throws RequestRefused for Rackspace's form where the operator has set no Swift for it */
+export function fromWire(body: TaskBody, owner: OwnerId, swift: DefaultSwift | undefined): ExportBody {
+  if (isRackspace(body)) return fromRackspace(body, owner, swift)
+  return 'input' in body ? fromGlance(body) : fromFlat(body)
+}
 
-export const fromWire = (body: TaskBody): ExportBody => ('input' in body ? fromGlance(body) : fromFlat(body))
+export const wantsDryRun = (body: TaskBody): boolean =>
+  !isRackspace(body) && ('input' in body ? body.input : body).dry_run === true
 
-export const wantsDryRun = (body: TaskBody): boolean => ('input' in body ? body.input : body).dry_run === true
+const isRackspace = (body: TaskBody): body is RackspaceBody =>
+  'input' in body && 'receiving_swift_container' in body.input
 
 export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
   imageId: imageId(body.image_uuid),
@@ -28,6 +36,7 @@ export const fromFlat = (body: Omit<FlatBody, 'task_type'>): ExportBody => ({
   exportFormat: body.export_format,
   formatOptions: body.format_options ?? {},
   options: toOptions(body),
+  labels: toLabels(body),
   ...(body.export_to_credentials && { credentials: body.export_to_credentials })
 })
 
@@ -46,7 +55,8 @@ export const toWire = (task: Task, location = ownLocation(task)): TaskAnswer => 
     export_to: task.request.exportTo,
     export_format: task.request.exportFormat,
     ...formatOptionsOf(task),
-    ...fromOptions(task.request.options)
+    ...fromOptions(task.request.options),
+    ...fromLabels(task.labels)
   },
   result: toResult(task, location),
   message: task.message,
@@ -57,17 +67,20 @@ export const toWire = (task: Task, location = ownLocation(task)): TaskAnswer => 
   export_format: task.request.exportFormat,
   ...formatOptionsOf(task),
   ...fromOptions(task.request.options),
+  ...labelsOf(task),
   ...(task.status === 'success' && location !== undefined && { export_location: location }),
   phase: phaseOf(task),
   attempt: task.attempts,
-  progress: task.progress && toProgress(task.progress, task.status),
-  failure: task.failure && { ...task.failure },
+  ...(task.retryOf !== null && { retry_of: task.retryOf }),
+  progress: toProgress(task),
+  queue: toQueue(task),
+  failure: task.failure && toFailure(task.failure),
   warnings: task.warnings.map((warning) => ({ ...warning })),
   cleanup: task.cleanup && toCleanup(task.cleanup),
   credentials: task.credentials && { ...task.credentials }
 })
 
-export const toListed = (task: Task): ListedTask => ({
+export const toListed = (task: TaskSummary): ListedTask => ({
   id: task.id,
   type: 'export',
   status: GLANCE_STATUS[task.status],
@@ -114,21 +127,16 @@ const toCleanup = ({ state, removed, left }: Cleanup): NonNullable<TaskAnswer['c
   left: left.map((one) => ({ ...one }))
 })
 
-/** Sent is not done: 100 % is said at success and never before. */
-const toProgress = ({ total, sent, percent }: Progress, status: TaskStatus): TaskAnswer['progress'] => ({
-  bytes_total: total,
-  bytes_sent: sent,
-  percent: status === 'success' ? 100 : Math.min(Math.floor(percent * 10) / 10, 99.9)
-})
-
 const formatOptionsOf = ({ request }: Task) =>
   Object.keys(request.formatOptions).length > 0 ? { format_options: request.formatOptions } : {}
 
-function phaseOf({ status, attempts, failure, progress }: Task): string | null {
-  if (isTerminal(status)) return failure?.phase ?? null
-  if (status === 'queued') return attempts === 0 ? 'accepted' : 'waiting_retry'
-  return progress?.phase ?? status
-}
+/** As they are, defaults and all: they may be changed while the task lives. */
+const labelsOf = ({ labels }: Task) => ({
+  description: labels.description,
+  tags: [...labels.tags],
+  metadata: { ...labels.metadata },
+  priority: labels.priority
+})
 
 /** What a filter by Glance's `status` means; both vocabularies are understood, and the specification's example `waiting`. */
 export const statusesOf = (status: string): readonly TaskStatus[] =>

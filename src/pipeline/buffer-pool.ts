@@ -11,6 +11,7 @@ export class BufferPool implements Disposable {
   readonly #free: Buffer[] = []
   #zeros: Buffer | undefined
   readonly #waiting: ((buffer: Buffer) => void)[] = []
+  #disposed = false
 
   constructor(buffers: Buffers, bufferBytes: number, count: number) {
     this.#buffers = buffers
@@ -50,11 +51,13 @@ export class BufferPool implements Disposable {
   release(buffer: Buffer): void {
     const next = this.#waiting.shift()
     if (next) next(buffer)
+    else if (this.#disposed) this.#buffers.giveBack(buffer)
     else this.#free.push(buffer)
   }
 
-  /** Whoever still holds a buffer keeps it: only those that were released are handed on. */
+  /** What is still held is handed on when it is released. */
   [Symbol.dispose](): void {
+    this.#disposed = true
     for (const buffer of this.#free.splice(0)) this.#buffers.giveBack(buffer)
     if (this.#zeros) this.#buffers.giveBack(this.#zeros)
   }

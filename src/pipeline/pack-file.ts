@@ -2,23 +2,29 @@ import { createHash } from 'node:crypto'
 import type { Disk } from '../disks/disk.ts'
 import type { ByteSource } from '../domain/bytes.ts'
 import type { Frame, Packer, Packing } from '../formats/packing.ts'
+import type { Buffers } from './buffers.ts'
 import type { Compressors } from './compressors.ts'
-import type { Engine } from './engine.ts'
 import { KeptBody } from './kept-body.ts'
 import { type PackedBatch, packUnits } from './pack-units.ts'
+import type { UnitsContent } from './units-content.ts'
 
 export type PackedSource = { readonly packing: Packing; readonly disk: Disk }
-/** Told of bytes of the disk as they are read and packed. */
-export type OnRead = (bytes: number) => void
+/** How a pass over the disk is made, and who learns from it. */
+export type Pass = {
+  readonly compressors: Compressors
+  readonly signal: AbortSignal
+  /** Told of bytes of the disk as they are read and packed. */
+  onRead(bytes: number): void
+  readonly content?: UnitsContent | undefined
+}
 
 /** Everything after the head, in order; the packer then knows the head. Chunks are borrowed (ByteSource). */
 export async function* packedBody(
   source: PackedSource,
   packer: Packer,
-  compressors: Compressors,
-  signal: AbortSignal,
-  onRead: OnRead
+  { compressors, signal, onRead, content }: Pass
 ): ByteSource & AsyncGenerator<Uint8Array> {
+  const { unitBytes } = source.packing.units
   const digest = createHash('sha256')
   let file = Buffer.allocUnsafe(0)
   for await (const batch of packUnits(source, compressors, signal)) {
@@ -26,10 +32,11 @@ export async function* packedBody(
     const length = lengthOf(frames, batch)
     if (file.length < length) file = Buffer.allocUnsafe(length * 2)
     assemble(frames, batch, file)
+    await content?.take(batch.units, unitBytes, batch.plain)
     batch.release()
     const chunk = file.subarray(0, length)
     if (source.packing.tailHoldsDigest) digest.update(chunk)
-    onRead(batch.units.length * source.packing.units.unitBytes)
+    onRead(batch.units.length * unitBytes)
     if (length > 0) yield chunk
   }
   yield* packer.tail((more) => {
@@ -42,17 +49,12 @@ export async function* packedBody(
 export type Measured = { readonly length: number; readonly packer: Packer; readonly body: KeptBody }
 
 /** Compresses everything once. What it keeps is the caller's to dispose of. */
-export async function measure(
-  source: PackedSource,
-  { compressors, buffers }: Pick<Engine, 'compressors' | 'buffers'>,
-  signal: AbortSignal,
-  onRead: OnRead
-): Promise<Measured> {
+export async function measure(source: PackedSource, buffers: Buffers, pass: Pass): Promise<Measured> {
   const packer = source.packing.start()
   const body = new KeptBody(buffers)
   let length = source.packing.headBytes
   try {
-    for await (const chunk of packedBody(source, packer, compressors, signal, onRead)) {
+    for await (const chunk of packedBody(source, packer, pass)) {
       body.add(chunk)
       length += chunk.length
     }

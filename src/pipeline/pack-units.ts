@@ -7,9 +7,11 @@ import { inOrder } from './in-order.ts'
 /** Units of the disk in order, packed: `bytes` holds them one after another, `lengths` says where each ends (0: all zeros). */
 export type PackedBatch = {
   readonly units: readonly number[]
+  /** The units as they were read. */
+  readonly plain: Uint8Array
   readonly lengths: Uint32Array
   readonly bytes: Uint8Array
-  /** Gives the buffers back; `bytes` may not be used any more. */
+  /** Gives the buffers back; `plain` and `bytes` may not be used any more. */
   release(): void
 }
 
@@ -46,6 +48,7 @@ export async function* packUnits(
     })
     return {
       units,
+      plain: new Uint8Array(packed.input, 0, units.length * unitBytes),
       lengths: packed.lengths,
       bytes: new Uint8Array(packed.output),
       release: () => free.push({ input: packed.input, output: packed.output })

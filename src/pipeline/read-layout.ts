@@ -3,15 +3,16 @@ import type { Layout, Segment } from '../formats/format.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import { inOrder } from './in-order.ts'
 
-/** Bytes of the file that the holder owns until `release`. */
-export type Chunk = { readonly bytes: Uint8Array; release(): void }
+/** Bytes of the file that the holder owns until `release`. `diskOffset`: where they stand on the disk, if they do. */
+export type Chunk = { readonly bytes: Uint8Array; readonly diskOffset?: number; release(): void }
 
 /** Reads under way at once: enough to keep a disk busy while the chunk before is being sent. */
 const READ_AHEAD = 3
 
 /**
  * The bytes [from, to) of a laid-out file, in order, in chunks of at most one buffer. Only ranges of the disk take buffers of
- * the pool; zeros share one. Holes are never read. Stops at the signal; when it returns no read is under way any more.
+ * the pool; zeros share one. Holes are never read. Stops at the signal; when it returns no read is under way any more, and
+ * what it has read ahead is free again.
  */
 export async function* readLayout(
   source: { readonly layout: Layout; readonly disk: Disk },
@@ -20,6 +21,7 @@ export async function* readLayout(
   signal: AbortSignal
 ): AsyncGenerator<Chunk> {
   const pieces = split(source.layout.segments(range.from, range.to), pool.bufferBytes)
+  const ahead = new Set<Chunk>()
   const start = async (piece: Segment): Promise<Chunk> => {
     if (piece.kind === 'bytes') return { bytes: piece.bytes, release() {} }
     if (piece.kind === 'zero') return { bytes: pool.zeros.subarray(0, piece.length), release() {} }
@@ -27,13 +29,22 @@ export async function* readLayout(
     try {
       const bytes = buffer.subarray(0, piece.length)
       await source.disk.read(bytes, piece.offset)
-      return { bytes, release: () => pool.release(buffer) }
+      const chunk = { bytes, diskOffset: piece.offset, release: () => pool.release(buffer) }
+      ahead.add(chunk)
+      return chunk
     } catch (error) {
       pool.release(buffer)
       throw error
     }
   }
-  yield* inOrder(pieces, READ_AHEAD, start, signal)
+  try {
+    for await (const chunk of inOrder(pieces, READ_AHEAD, start, signal)) {
+      ahead.delete(chunk)
+      yield chunk
+    }
+  } finally {
+    for (const { release } of ahead) release()
+  }
 }
 
 /** Segments cut to at most `maxBytes` each. */

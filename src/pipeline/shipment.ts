@@ -1,13 +1,15 @@
-import type { Upload } from '../destinations/destination.ts'
 import type { Disk } from '../disks/disk.ts'
 import { AllocationMap } from '../formats/allocation-map.ts'
 import type { Format } from '../formats/format.ts'
 import type { PackedFormat } from '../formats/packing.ts'
 import type { Engine } from './engine.ts'
-import { measure } from './pack-file.ts'
-import { type Transferred, transfer } from './transfer.ts'
-import { transferMeasured } from './transfer-measured.ts'
+import { measure, type PackedSource } from './pack-file.ts'
+import type { Sending } from './sending.ts'
+import { transfer } from './transfer.ts'
+import { transferMeasured, transferMeasuredInParts } from './transfer-measured.ts'
 import { transferPacked } from './transfer-packed.ts'
+import { UnitsContent } from './units-content.ts'
+import type { Transferred, Wants } from './wants.ts'
 
 /**
  * A file that is ready to be sent: as much of its length as can be known before its first byte, and the way to send it, once.
@@ -20,10 +22,10 @@ export type Shipment = Disposable & {
   /** Whether a first pass over the disk was made to prepare it. */
   readonly measured: boolean
   /** Sends every part; `commit` and `abort` stay with the caller. Throws what went wrong first, with nothing under way. */
-  send(upload: Upload, signal: AbortSignal, onShare: OnShare): Promise<Transferred>
+  send(sending: Sending, onShare: OnShare): Promise<Transferred>
 }
 
-/** Told how much of a pass is done, 0 to 1. */
+/** Told how much of a pass is done, 0 to 1. It goes back when something has to be sent again. */
 export type OnShare = (share: number) => void
 
 const sharesOf = (total: number, onShare: OnShare) => {
@@ -36,8 +38,8 @@ const sharesOf = (total: number, onShare: OnShare) => {
 
 /**
  * Chooses how the file is made. Laid out: in one pass, nothing compressed. Packed, to a destination that takes parts in any
- * order: in one pass, the head last. Packed, as one body: in two passes, the first of which is made here and keeps in memory
- * what it makes, where that is little: then the second only sends it. Never a local copy.
+ * order: in one pass, the head last. Packed, as one body, or where digests of the whole are wanted: in two passes, the first of
+ * which is made here and keeps in memory what it makes, where that is little: then the second only sends it. Never a local copy.
  * @param anyOrder what the destination takes, see `Destination.anyOrder`
  * @param onShare told of that first pass
  */
@@ -45,6 +47,7 @@ export async function prepareShipment(
   { disk, format }: { readonly disk: Disk; readonly format: Format | PackedFormat },
   anyOrder: boolean,
   engine: Engine,
+  wants: Wants,
   signal: AbortSignal,
   onShare: OnShare
 ): Promise<Shipment> {
@@ -57,28 +60,47 @@ export async function prepareShipment(
       exact: true,
       measured: false,
       [Symbol.dispose]() {},
-      send: (upload, stop, onShare) => transfer({ layout, disk }, upload, engine, stop, sharesOf(length, onShare))
+      send: (sending, onShare) => transfer({ layout, disk }, sending, engine, wants, sharesOf(length, onShare))
     }
   }
   const packing = format.packing(map)
   const source = { packing, disk }
   const dataBytes = packing.units.total * packing.units.unitBytes
-  if (anyOrder) {
+  const onePass = anyOrder && (packing.headBytes === 0 || wants.digests.length === 0)
+  if (onePass) {
     return {
       length: packing.maxLength,
       exact: false,
       measured: false,
       [Symbol.dispose]() {},
-      send: (upload, stop, onShare) => transferPacked(source, upload, engine, stop, sharesOf(dataBytes, onShare))
+      send: (sending, onShare) => transferPacked(source, sending, engine, wants, sharesOf(dataBytes, onShare))
     }
   }
-  const first = await measure(source, engine, signal, sharesOf(dataBytes, onShare))
+  return measuredShipment(source, anyOrder, engine, wants, signal, sharesOf(dataBytes, onShare))
+}
+
+async function measuredShipment(
+  source: PackedSource,
+  anyOrder: boolean,
+  engine: Engine,
+  wants: Wants,
+  signal: AbortSignal,
+  onRead: (bytes: number) => void
+): Promise<Shipment> {
+  const { units } = source.packing
+  using content = wants.contentHash ? new UnitsContent(engine, source.disk.virtualSize, signal) : undefined
+  const { compressors, buffers } = engine
+  const measured = await measure(source, buffers, { compressors, signal, onRead, content })
+  const contentHash = await content?.digest()
+  const way = anyOrder ? transferMeasuredInParts : transferMeasured
   return {
-    length: first.length,
+    length: measured.length,
     exact: true,
     measured: true,
-    [Symbol.dispose]: () => first.body[Symbol.dispose](),
-    send: (upload, stop, onShare) =>
-      transferMeasured(source, first, upload, engine.compressors, stop, sharesOf(dataBytes, onShare))
+    [Symbol.dispose]: () => measured.body[Symbol.dispose](),
+    send: async (sending, onShare) => ({
+      ...(await way({ source, measured }, sending, engine, wants, sharesOf(units.total * units.unitBytes, onShare))),
+      ...contentHash
+    })
   }
 }

@@ -1,30 +1,31 @@
 import type pg from 'pg'
-import { taskId } from '../domain/ids.ts'
+import type { ExportOptions } from '../domain/export-options.ts'
 import type { ExportResult } from '../domain/task.ts'
+import { isCanceled } from '../export/canceled.ts'
 import { LAYOUT_VERSION } from '../export/content-id.ts'
-import { type Bell, type Claim, LeaseLost, type TaskStore } from '../export/ports.ts'
+import { CancelRequested, type Claim, LeaseLost, type Orders, type TaskStore } from '../export/ports.ts'
 import { TEMPURL } from '../export/temp-url-request.ts'
 import { settledFile } from '../temp-urls/settled-file.ts'
-import { objectUrlOf, sealedOf, type TaskRow, taskOf } from './task-row.ts'
+import { type CancelRow, cancelOf, objectUrlOf, sealedOf, type TaskRow, taskOf } from './task-row.ts'
+import {
+  CLEANING_ATTEMPTS,
+  CLEANING_TIME,
+  ends,
+  keptProgress,
+  millis,
+  ONGOING,
+  toJson,
+  UNCLAIM,
+  UNHELD
+} from './task-sql.ts'
 
 /** Milliseconds. `keepMs` is how long a task is kept after its end, `tempUrlMs` how long one whose file is downloaded here. */
 export type LeaseSettings = { readonly leaseMs: number; readonly keepMs: number; readonly tempUrlMs: number }
 
-const ONGOING = `status in ('queued', 'processing', 'transferring')`
-const UNHELD = `(lease_until is null or lease_until < now())`
-/** Attempts beyond the last that may only remove what the ones before have left at the destination. */
-const CLEANING_ATTEMPTS = 2
-const CLEANING_TIME = `interval '10 minutes'`
-const millis = (parameter: string) => `${parameter} * interval '1 millisecond'`
-const UNCLAIM = 'lease_until = null, worker = null'
-/** What a task loses at its end; what was left at the destination could not be removed without the credentials. */
-const FORGET = `credentials_key_id = null, credentials_wrapped_key = null, credentials_ciphertext = null,
-                upload_state = null`
-
 /** In the statement that ends the task: the lock of the image goes over from the task to its URL without a gap. */
 const ISSUE_TEMP_URL = `, issued as (
          insert into temp_urls (task_id, owner, image_id, expires_at, bytes, file_name, virtual, sha256, layout_version, ip_range)
-         select id, owner, image_id, expires_at, $5::bigint, $6, $7::boolean, $8, $9::integer, $10 from written
+         select id, owner, image_id, expires_at, $6::bigint, $7, $8::boolean, $9, $10::integer, $11 from written
        )`
 
 /** In the order of ISSUE_TEMP_URL. */
@@ -35,29 +36,36 @@ function fileOf(result: ExportResult): unknown[] {
 
 type Leases = Pick<
   TaskStore,
-  'claimDue' | 'heartbeat' | 'note' | 'startTransfer' | 'settleSuccess' | 'settleFailure' | 'release' | 'sweep'
+  'claimDue' | 'heartbeat' | 'note' | 'startTransfer' | 'settleSuccess' | 'settleFailure' | 'release'
 >
 
-/** The statements that run tasks. All but the first and the last are fenced: they change the row of this very lease or none. */
+type Written = CancelRow & { readonly limits: ExportOptions['limits'] }
+
+/** The statements that run tasks. All but the first are fenced: they change the row of this very lease or none. */
 export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseSettings): Leases {
+  /** @param guard `unless canceled`: throws CancelRequested instead of letting a canceled task go on */
   const fenced = async (
-    { task, epoch }: Claim,
+    claim: Claim,
     set: string,
     values: readonly unknown[],
+    guard: 'unless canceled' | '' = '',
     andThen = ''
-  ): Promise<void> => {
-    const { rowCount } = await pool.query(
+  ): Promise<Written> => {
+    const { rows } = await pool.query<Written>(
       `with written as (
-         update tasks set updated_at = now(), ${set}
+         update tasks set ${set}
           where id = $1 and lease_epoch = $2 and status in ('processing', 'transferring')
+            ${guard && 'and cancel_requested_at is null'}
          returning *
        )${andThen}
-       select from written`,
-      [task.id, epoch, ...values]
+       select cancel_requested_at, canceled_by, cancel_reason, options->'limits' as limits from written`,
+      [claim.task.id, claim.epoch, ...values]
     )
-    if (rowCount !== 1) throw new LeaseLost(`the lease ${epoch} of task ${task.id} is over`)
+    if (rows[0]) return rows[0]
+    if (guard) await assertNotCanceled(pool, claim)
+    throw new LeaseLost(`the lease ${claim.epoch} of task ${claim.task.id} is over`)
   }
-  const ends = `finished_at = now(), expires_at = now() + ${millis('$3')}, ${FORGET}, ${UNCLAIM}`
+  const CHANGED = 'updated_at = now()'
 
   return {
     async claimDue(workerId) {
@@ -67,14 +75,14 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
            select id from tasks
             where ${ONGOING} and ${UNHELD} and next_run_at <= now()
               and attempts < max_attempts + $3 and now() < deadline + ${CLEANING_TIME}
-            order by next_run_at, created_at
+            order by rank, created_at
             limit 1
               for update skip locked
          )
          update tasks
             set status = 'processing', lease_epoch = lease_epoch + 1, attempts = attempts + 1, worker = $1,
-                lease_until = now() + ${millis('$2')}, started_at = coalesce(started_at, now()), updated_at = now(),
-                progress = null
+                lease_until = now() + ${millis('$2')}, started_at = coalesce(started_at, now()), ${CHANGED},
+                progress = ${keptProgress('false')}
            from next
           where tasks.id = next.id
          returning tasks.*, now() >= deadline as late, extract(epoch from deadline - now()) * 1000 as ms_left`,
@@ -93,90 +101,72 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
         uploadState: row.upload_state,
         objectUrl: objectUrlOf(row),
         suffix: row.object_suffix,
-        sent: row.sent
+        sent: row.sent,
+        cancel: cancelOf(row)
       }
     },
 
-    heartbeat: (claim, progress) =>
-      fenced(claim, `lease_until = now() + ${millis('$3')}, progress = $4`, [leaseMs, toJson(progress)]),
+    async heartbeat(claim, news): Promise<Orders> {
+      const held = `lease_until = now() + ${millis('$3')}`
+      const row = await (news
+        ? fenced(claim, `${held}, ${CHANGED}, progress = $4`, [leaseMs, toJson(news)])
+        : fenced(claim, held, [leaseMs]))
+      return { cancel: cancelOf(row), bandwidthBps: row.limits.bandwidth_bps }
+    },
 
-    note: (claim, { suffix, sent, warnings, cleanup }) => {
+    async note(claim, { suffix, sent, warnings, cleanup }) {
       const columns = { object_suffix: suffix, sent, warnings, cleanup }
       const given = Object.entries(columns).filter(([, value]) => value !== undefined)
       const set = given.map(([name], index) => `${name} = $${index + 3}`).join(', ')
-      return fenced(
-        claim,
-        set,
-        given.map(([, value]) => toJson(value))
-      )
+      const values = given.map(([, value]) => toJson(value))
+      await fenced(claim, `${CHANGED}, ${set}`, values, sent ? 'unless canceled' : '')
     },
 
-    startTransfer: (claim, progress, uploadState) =>
-      fenced(
-        claim,
-        `status = 'transferring', lease_until = now() + ${millis('$3')}, progress = $4, upload_state = $5, message = ''`,
-        [leaseMs, toJson(progress), toJson(uploadState)]
-      ),
-
-    async settleSuccess(claim, result) {
-      const succeeds = `status = 'success', message = '', result = $4, ${ends}`
-      if (claim.task.request.exportTo !== TEMPURL) return fenced(claim, succeeds, [keepMs, toJson(result)])
-      const { ttl_seconds, ip_range = null } = claim.task.request.options.tempUrl
-      const lifeMs = ttl_seconds === undefined ? tempUrlMs : ttl_seconds * 1000
-      const given = [...fileOf(result), ip_range]
-      return fenced(claim, succeeds, [lifeMs, toJson(result), ...given], ISSUE_TEMP_URL)
+    async startTransfer(claim, progress, uploadState) {
+      const set = `${CHANGED}, status = 'transferring', lease_until = now() + ${millis('$3')}, progress = $4,
+                   upload_state = $5, message = ''`
+      await fenced(claim, set, [leaseMs, toJson(progress), toJson(uploadState)], 'unless canceled')
     },
 
-    settleFailure: (claim, message, failure) =>
-      fenced(claim, `status = 'failure', message = $4, failure = $5, ${ends}`, [keepMs, message, toJson(failure)]),
+    async settleSuccess(claim, result, progress) {
+      const set = `${CHANGED}, status = 'success', message = '', result = $4, progress = coalesce($5, progress), ${ends('$3')}`
+      const values = [toJson(result), toJson(progress ?? null)]
+      const { request, labels } = claim.task
+      if (request.exportTo !== TEMPURL) {
+        await fenced(claim, set, [keepFor(labels.keepSeconds, keepMs), ...values], 'unless canceled')
+        return
+      }
+      const { ttl_seconds, ip_range = null } = request.options.tempUrl
+      const lifeMs = keepFor(ttl_seconds ?? null, tempUrlMs)
+      await fenced(claim, set, [lifeMs, ...values, ...fileOf(result), ip_range], 'unless canceled', ISSUE_TEMP_URL)
+    },
+
+    async settleFailure(claim, message, failure) {
+      const set = `${CHANGED}, status = 'failure', message = $4, failure = $5, ${ends('$3')}`
+      const values = [keepFor(claim.task.labels.keepSeconds, keepMs), message, toJson(failure)]
+      await fenced(claim, set, values, isCanceled(failure) ? '' : 'unless canceled')
+    },
 
     // upload_state stays: the next attempt makes sure that nothing was left behind.
-    release: (claim, { delayMs, countAttempt, message }) =>
-      fenced(
-        claim,
-        `status = 'queued', progress = null, message = $4, attempts = attempts - $5,
-         next_run_at = now() + ${millis('$3')}, ${UNCLAIM}`,
-        [delayMs, message, countAttempt ? 0 : 1]
-      ),
-
-    async sweep() {
-      const failed = await failAbandoned(pool, keepMs)
-      const expired = await pool.query<{ id: string }>('delete from tasks where expires_at < now() returning id')
-      return { due: await dueTasks(pool), failed, expired: expired.rows.map(({ id }) => taskId(id)) }
+    async release(claim, { delayMs, countAttempt, message, throttled = false }) {
+      const set = `${CHANGED}, status = 'queued', progress = ${keptProgress('$6::boolean')}, attempts = attempts - $5,
+                   message = case when cancel_requested_at is null then $4 else message end,
+                   next_run_at = case when cancel_requested_at is null then now() + ${millis('$3')} else now() end,
+                   ${UNCLAIM}`
+      await fenced(claim, set, [delayMs, message, countAttempt ? 0 : 1, throttled])
     }
   }
 }
 
-/** Ends what no attempt will: past the deadline or the last attempt, and nothing left to remove, or nobody left to do it. */
-async function failAbandoned(pool: pg.Pool, keepMs: number) {
-  const { rows } = await pool.query<{ id: string }>(
-    `update tasks
-        set status = 'failure', updated_at = now(), finished_at = now(), expires_at = now() + ${millis('$1')},
-            message = case when now() >= deadline
-                           then 'The export did not end before its deadline and was stopped.'
-                           else 'Every attempt ended with the loss of its worker.' end,
-            failure = jsonb_build_object(
-              'code', case when now() >= deadline then 'DEADLINE_EXCEEDED' else 'WORKER_LOST' end,
-              'actor', 'operator', 'retriable', true, 'phase', status, 'attempts', attempts),
-            ${FORGET}, ${UNCLAIM}
-      where ${ONGOING} and ${UNHELD}
-        and (now() >= deadline or attempts >= max_attempts)
-        and (upload_state is null or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
-        and not (status = 'queued' and now() < deadline)
-     returning id`,
-    [keepMs, CLEANING_ATTEMPTS]
-  )
-  return rows.map(({ id }) => taskId(id))
-}
+const keepFor = (seconds: number | null, otherwiseMs: number): number =>
+  seconds === null ? otherwiseMs : seconds * 1000
 
-async function dueTasks(pool: pg.Pool): Promise<Bell[]> {
-  const { rows } = await pool.query<{ id: string; lease_epoch: number }>(
-    `select id, lease_epoch from tasks
-      where ${ONGOING} and ${UNHELD} and next_run_at <= now()
-      order by next_run_at, created_at
-      limit 500`
+async function assertNotCanceled(pool: pg.Pool, { task, epoch }: Claim): Promise<void> {
+  const { rows } = await pool.query<CancelRow>(
+    `select cancel_requested_at, canceled_by, cancel_reason from tasks
+      where id = $1 and lease_epoch = $2 and status in ('processing', 'transferring')`,
+    [task.id, epoch]
   )
-  return rows.map((row) => ({ taskId: taskId(row.id), epoch: row.lease_epoch }))
+  const cancel = rows[0] && cancelOf(rows[0])
+  if (cancel) throw new CancelRequested(cancel)
 }
-
-const toJson = (value: unknown): string | null => (value === null ? null : JSON.stringify(value))

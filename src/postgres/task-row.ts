@@ -1,15 +1,18 @@
 import type { ExportOptions } from '../domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../domain/ids.ts'
-import type {
-  Cleanup,
-  ExportResult,
-  Failure,
-  FormatOptions,
-  Progress,
-  SentFile,
-  Task,
-  TaskStatus,
-  Warning
+import {
+  type Cancel,
+  type Cleanup,
+  type ExportResult,
+  type Failure,
+  type FormatOptions,
+  NO_PROGRESS,
+  type Priority,
+  type Progress,
+  type SentFile,
+  type Task,
+  type TaskStatus,
+  type Warning
 } from '../domain/task.ts'
 import type { Sealed, SourceIdentity } from '../export/ports.ts'
 
@@ -25,6 +28,11 @@ export type TaskRow = {
   readonly export_format: string
   readonly format_options: FormatOptions
   readonly options: ExportOptions
+  readonly description: string
+  readonly tags: readonly string[]
+  readonly metadata: Readonly<Record<string, string>>
+  readonly priority: Priority
+  readonly keep_seconds: number | null
   readonly object_url: string | null
   readonly object_suffix: number
   readonly sent: SentFile | null
@@ -45,12 +53,68 @@ export type TaskRow = {
   readonly message: string
   readonly result: ExportResult | null
   readonly failure: Failure | null
+  readonly version: number
+  readonly cancel_requested_at: Date | null
+  readonly canceled_by: Cancel['by'] | null
+  readonly cancel_reason: string | null
+  readonly retry_of: string | null
+  /** Where it was counted. */
+  readonly ahead?: number | null
   readonly created_at: Date
   readonly updated_at: Date
   readonly started_at: Date | null
   readonly finished_at: Date | null
   readonly expires_at: Date | null
 }
+
+/** By name, since a prepared statement that gives `*` fails from the moment a migration adds a column. */
+export const TASK_COLUMNS = [
+  'id',
+  'owner',
+  'user_id',
+  'request_id',
+  'image_id',
+  'status',
+  'export_to',
+  'export_format',
+  'format_options',
+  'options',
+  'description',
+  'tags',
+  'metadata',
+  'priority',
+  'keep_seconds',
+  'object_url',
+  'object_suffix',
+  'sent',
+  'warnings',
+  'cleanup',
+  'export_id',
+  'source',
+  'credentials_kind',
+  'credentials_fingerprint',
+  'credentials_key_id',
+  'credentials_wrapped_key',
+  'credentials_ciphertext',
+  'lease_epoch',
+  'attempts',
+  'max_attempts',
+  'upload_state',
+  'progress',
+  'message',
+  'result',
+  'failure',
+  'version',
+  'cancel_requested_at',
+  'canceled_by',
+  'cancel_reason',
+  'retry_of',
+  'created_at',
+  'updated_at',
+  'started_at',
+  'finished_at',
+  'expires_at'
+] as const satisfies readonly (keyof TaskRow)[]
 
 export const taskOf = (row: TaskRow): Task => ({
   id: taskId(row.id),
@@ -64,10 +128,17 @@ export const taskOf = (row: TaskRow): Task => ({
     formatOptions: row.format_options,
     options: row.options
   },
+  labels: {
+    description: row.description,
+    tags: row.tags,
+    metadata: row.metadata,
+    priority: row.priority,
+    keepSeconds: row.keep_seconds
+  },
   exportId: row.export_id,
   status: row.status,
   message: row.message,
-  progress: row.progress,
+  progress: row.progress && { ...NO_PROGRESS, ...row.progress },
   failure: row.failure,
   result: row.result,
   warnings: row.warnings,
@@ -80,12 +151,24 @@ export const taskOf = (row: TaskRow): Task => ({
       }
     : null,
   attempts: row.attempts,
+  version: row.version,
+  cancel: cancelOf(row),
+  retryOf: row.retry_of === null ? null : taskId(row.retry_of),
+  ahead: row.ahead ?? null,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
   startedAt: row.started_at,
   finishedAt: row.finished_at,
   expiresAt: row.expires_at
 })
+
+export const cancelOf = ({
+  canceled_by: by,
+  cancel_reason: reason,
+  cancel_requested_at: at
+}: CancelRow): Cancel | null => (by && at ? { by, reason, at } : null)
+
+export type CancelRow = Pick<TaskRow, 'canceled_by' | 'cancel_reason' | 'cancel_requested_at'>
 
 /** Rows from before objects could be named have `<export_to>/<export_id>`. */
 export const objectUrlOf = ({ object_url, export_to, export_id }: TaskRow): string =>

@@ -1,16 +1,17 @@
 import type pg from 'pg'
-import { imageId, taskId } from '../domain/ids.ts'
+import { taskId } from '../domain/ids.ts'
 import type { FormatOptions } from '../domain/task.ts'
 import type { SourceIdentity } from '../export/ports.ts'
-import type { Download, Servable, TempUrl, TempUrlStore } from '../temp-urls/ports.ts'
+import type { Download, Servable, TempUrlStore } from '../temp-urls/ports.ts'
+import { extendTempUrl } from './extend-temp-url.ts'
 import { inTransaction } from './pool.ts'
-import { visibleTo } from './visible-tasks.ts'
+import { millis } from './task-sql.ts'
+import { LIVING, type TempUrlRow, tempUrlOf } from './temp-url-row.ts'
+import { lockTask, visibleTo } from './visible-tasks.ts'
 
-const LIVING = 'revoked_at is null and expires_at > now()'
 /** Silence after which the process of a download is taken for dead. */
 const SILENCE = `interval '2 minutes'`
 const MOST_LISTED = 1000
-const millis = (parameter: string) => `${parameter} * interval '1 millisecond'`
 
 export function tempUrlStore(pool: pg.Pool): TempUrlStore {
   return {
@@ -26,43 +27,25 @@ export function tempUrlStore(pool: pg.Pool): TempUrlStore {
 
     extend: (viewer, id, { ttlMs, ipRange, revokeEarlier }) =>
       inTransaction(pool, async (client) => {
-        const values: unknown[] = [id]
-        const visible = visibleTo(viewer, (value) => `$${values.push(value)}`)
-        const { rows: seen } = await client.query<{ image_id: string; virtual: boolean }>(
-          `select image_id, virtual from temp_urls where task_id = $1 and ${visible} and ${LIVING}`,
-          values
-        )
-        if (!seen[0]) return undefined
-        // As create does: the image is held against a deletion that has found the URL to be over.
-        const { rowCount } = await client.query('select from images where id = $1 for share', [seen[0].image_id])
-        if (seen[0].virtual && rowCount === 0) return undefined
-        const { rows } = await client.query<TempUrlRow & { until: Date }>(
-          `update temp_urls
-              set expires_at = greatest(now() + ${millis('$2')}, case when not $5 then expires_at end),
-                  ip_range = case when $3 then $4 else ip_range end,
-                  generation = generation + case when $5 then 1 else 0 end
-            where task_id = $1 and ${LIVING}
-           returning *, now() + ${millis('$2')} as until`,
-          [id, ttlMs, ipRange !== undefined, ipRange ?? null, revokeEarlier]
-        )
-        const [row] = rows
-        if (!row) return undefined
-        await client.query('update tasks set expires_at = $2, updated_at = now() where id = $1', [id, row.expires_at])
-        return { tempUrl: tempUrlOf(row), until: row.until }
+        if (!(await lockTask(client, viewer, id))) return undefined
+        const row = await extendTempUrl(client, id, { life: { ms: ttlMs }, ipRange, revokeEarlier })
+        return row && { tempUrl: tempUrlOf(row), until: row.until }
       }),
 
-    async revoke(viewer, id) {
-      const values: unknown[] = [id]
-      const visible = visibleTo(viewer, (value) => `$${values.push(value)}`)
-      const { rowCount } = await pool.query(
-        `update temp_urls
-            set revoked_at = coalesce(revoked_at, now()),
-                generation = generation + case when revoked_at is null then 1 else 0 end
-          where task_id = $1 and ${visible}`,
-        values
-      )
-      return rowCount === 1
-    },
+    revoke: (viewer, id) =>
+      inTransaction(pool, async (client) => {
+        if (!(await lockTask(client, viewer, id))) return false
+        const { rowCount } = await client.query(
+          `update temp_urls
+              set revoked_at = coalesce(revoked_at, now()),
+                  generation = generation + case when revoked_at is null then 1 else 0 end
+            where task_id = $1`,
+          [id]
+        )
+        // The task shows it no more: that is news of the task.
+        await client.query('update tasks set updated_at = now() where id = $1', [id])
+        return rowCount === 1
+      }),
 
     async startDownload({ taskId: id, generation }, { client, status, from, to }) {
       const { rows } = await pool.query<{ id: string }>(
@@ -140,20 +123,6 @@ export function tempUrlStore(pool: pg.Pool): TempUrlStore {
   }
 }
 
-type TempUrlRow = {
-  readonly task_id: string
-  readonly image_id: string
-  readonly file_name: string
-  readonly bytes: string
-  readonly sha256: string
-  readonly virtual: boolean
-  readonly layout_version: number
-  readonly generation: number
-  readonly ip_range: string | null
-  readonly created_at: Date
-  readonly expires_at: Date
-}
-
 type ServableRow = TempUrlRow & {
   readonly source: SourceIdentity
   readonly export_format: string
@@ -171,20 +140,6 @@ type DownloadRow = {
   readonly bytes_sent: number
   readonly complete: boolean
 }
-
-const tempUrlOf = (row: TempUrlRow): TempUrl => ({
-  taskId: taskId(row.task_id),
-  imageId: imageId(row.image_id),
-  fileName: row.file_name,
-  bytes: Number(row.bytes),
-  sha256: row.sha256,
-  virtual: row.virtual,
-  layoutVersion: row.layout_version,
-  generation: row.generation,
-  ipRange: row.ip_range,
-  createdAt: row.created_at,
-  expiresAt: row.expires_at
-})
 
 const servableOf = (row: ServableRow): Servable => ({
   ...tempUrlOf(row),

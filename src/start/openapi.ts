@@ -6,13 +6,24 @@ import { createHashers } from '../hashing/hashers.ts'
 import { buildApp } from '../http/app.ts'
 import { devIdentity } from '../http/identity.ts'
 
-const FILE = new URL('../../openapi/openapi.json', import.meta.url)
+const FOLDER = new URL('../../openapi/', import.meta.url)
 
-/** The text of openapi/openapi.json: the API with every format and destination there is, and nothing behind it. */
-export async function openapiDocument(): Promise<string> {
+/** The files of openapi/ by their names: the API with every format and destination there is, and nothing behind it. */
+export async function apiDocuments(): Promise<Readonly<Record<string, string>>> {
   const destinations = createDestinations({ hashers: createHashers(1), allowedNetworks: [], allowedEndpoints: [] })
   const app = buildApp({
-    tasks: { createExport: unused, preflightExport: unused, getTask: unused, listTasks: unused },
+    tasks: {
+      createExport: unused,
+      preflightExport: unused,
+      getTask: unused,
+      listTasks: unused,
+      wholeTasks: unused,
+      cancelTask: unused,
+      retryExport: unused,
+      changeTask: unused,
+      removeTask: unused,
+      watch: { hasRoom: false, changed: unused, close() {} }
+    },
     tempUrls: {
       links: unused,
       find: unused,
@@ -35,20 +46,28 @@ export async function openapiDocument(): Promise<string> {
     publicUrl: () => 'http://127.0.0.1:9292',
     formats: [...createFormats().keys()],
     diskFormats: [...diskReaders().keys()],
-    credentialSchemas: destinations.credentialSchemas
+    credentialSchemas: destinations.credentialSchemas,
+    capabilities: unused
   })
   try {
     await app.ready()
-    return `${JSON.stringify(app.swagger(), null, 2)}\n`
+    const served = async (url: string) => (await app.inject({ url, headers: { 'x-auth-token': 'a:b:reader' } })).json()
+    return {
+      'openapi.json': toText(await served('/openapi.json')),
+      'export-request.json': toText(await served('/v2/schemas/export-request')),
+      'export-response.json': toText(await served('/v2/schemas/export-response'))
+    }
   } finally {
     await app.close()
     destinations.close()
   }
 }
 
+const toText = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`
+
 const unused = (): Promise<never> => Promise.reject(new Error('the description of the API answers no requests'))
 
 if (import.meta.main) {
-  await mkdir(new URL('.', FILE), { recursive: true })
-  await writeFile(FILE, await openapiDocument())
+  await mkdir(FOLDER, { recursive: true })
+  for (const [name, text] of Object.entries(await apiDocuments())) await writeFile(new URL(name, FOLDER), text)
 }

@@ -19,6 +19,8 @@ export type DestinationHarness = AsyncDisposable & {
   kept(): number | Promise<number>
   /** The next request that carries a part gets this fault. */
   breakNextPart(fault: Fault): void
+  /** The last step of the next commit is refused, or made without anybody hearing of it. Absent where it has no such step. */
+  breakNextCommit?(how: 'refused' | 'unheard'): void
 }
 
 /** For a busy machine. */
@@ -431,6 +433,22 @@ export function describeDestination(
           await upload.abort()
         })
       }
+
+      it.each(['refused', 'unheard'] as const)('has %s the commit, it may be called again', async (how) => {
+        if (!harness.breakNextCommit)
+          return expect(harness.atomic, 'what is seen before needs no last step').toBe(false)
+        const { target, upload, first, body } = await begin(100 * KiB)
+        await upload.putPart(first, body, never())
+        harness.breakNextCommit(how)
+
+        await expect(upload.commit(never())).rejects.toMatchObject({ permanent: false })
+        const { location } = await upload.commit(never())
+        await upload.abort()
+
+        expect(location).toBe(target.url.href)
+        expect((await harness.read(target))?.equals(expected(100 * KiB))).toBe(true)
+        expect(await harness.kept()).toBe(1)
+      })
 
       it('failed once, the same part may be sent again', async () => {
         const { target, upload, first, body } = await begin(1 * MiB)

@@ -3,7 +3,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Upload } from '../../src/destinations/destination.ts'
 import type { Disk } from '../../src/disks/disk.ts'
 import { AllocationMap } from '../../src/formats/allocation-map.ts'
 import type { PackedFormat } from '../../src/formats/packing.ts'
@@ -19,6 +18,7 @@ import { transferPacked } from '../../src/pipeline/transfer-packed.ts'
 import { memoryUpload } from '../support/memory-upload.ts'
 import { type MixedRun, mixedDisk } from '../support/mixed-disk.ts'
 import { qemuImg } from '../support/qemu-img.ts'
+import { NOTHING_MORE, sendingTo } from '../support/sending.ts'
 
 const MiB = 1 << 20
 const never = new AbortController().signal
@@ -67,15 +67,16 @@ export function describePackedFormat(
       const source = { packing, disk }
       if (way === 'packed') {
         const { upload: to, file } = memoryUpload(packing.maxLength, { ...upload, parallel: 4 })
-        const result = await transferPacked(source, to as Upload, engine, never, () => {})
+        const result = await transferPacked(source, sendingTo(to), engine, NOTHING_MORE, () => {})
         return { result, packing, file: file.subarray(0, result.bytes) }
       }
       const buffers = new Buffers()
       if (way === 'twice') while (buffers.takeSpare(MiB)); // no memory to keep the first pass in
-      const measured = await measure(source, { ...engine, buffers }, never, () => {})
+      const pass = { compressors: engine.compressors, signal: never, onRead() {} }
+      const measured = await measure(source, buffers, pass)
       expect(measured.body.whole).toBe(way === 'kept')
       const { upload: to, file } = memoryUpload(measured.length, {})
-      const result = await transferMeasured(source, measured, to as Upload, engine.compressors, never, () => {})
+      const result = await transferMeasured({ source, measured }, sendingTo(to), engine, NOTHING_MORE, () => {})
       return { result, packing, file }
     }
     const proveByQemu = async (disk: Disk, file: Buffer) => {
@@ -84,7 +85,7 @@ export function describePackedFormat(
       await writeFile(path, options.unwrap?.(file) ?? file)
       const plain = raw.layout(await AllocationMap.of(disk))
       const whole = memoryUpload(plain.length, {})
-      await transfer({ layout: plain, disk }, whole.upload as Upload, engine, never, () => {})
+      await transfer({ layout: plain, disk }, sendingTo(whole.upload), engine, NOTHING_MORE, () => {})
       await writeFile(reference, whole.file)
       if (options.checkable) await qemuImg('check', '-q', '-f', options.qemuFormat, path)
       await qemuImg('compare', '-q', '-f', 'raw', '-F', options.qemuFormat, reference, path)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import { settingsSchema } from '../../src/config.ts'
+import { settingsSchema } from '../../src/settings.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
 import { removeDataDir } from '../support/remove-data-dir.ts'
@@ -43,8 +43,8 @@ it('README: every command of "Use it" does what the text says', async () => {
     return stdout === '' ? {} : JSON.parse(stdout)
   }
 
-  expect(commands).toHaveLength(6)
-  const [images = '', create = '', show = '', remove = '', preflight = '', options = ''] = commands
+  expect(commands).toHaveLength(7)
+  const [images = '', create = '', show = '', remove = '', preflight = '', options = '', patch = ''] = commands
   const [makeImage = '', upload = ''] = images.split('\n\n')
   env.IMAGE = (await shell(makeImage)).id
   await shell(upload)
@@ -72,6 +72,8 @@ it('README: every command of "Use it" does what the text says', async () => {
   })
   const path = new URL(String(written.export_location)).pathname
   for (const ending of ['', '.sha256', '.manifest.json']) expect(place.objects.has(path + ending)).toBe(true)
+
+  expect(await shell(patch)).toMatchObject({ id: env.TASK, tags: ['nightly'], task_status: 'success' })
 
   expect(await shell(remove)).toEqual({})
 })

@@ -70,6 +70,25 @@ export async function faultServer(upstreamPort: number) {
   }
 }
 
+/**
+ * The next request that matches `isStep` is refused, or made without an answer; then nobody may look at what became of it
+ * for once.
+ */
+export function breakStep(
+  faults: { inject(fault: Fault, match: Match): void },
+  how: 'refused' | 'unheard',
+  isStep: Match,
+  isLook: Match
+): void {
+  const busy: Fault = { kind: 'answer', status: 503 }
+  let made = false
+  faults.inject(how === 'refused' ? busy : { kind: 'lose answer' }, (request) => {
+    made ||= isStep(request)
+    return isStep(request)
+  })
+  if (how === 'unheard') faults.inject(busy, (request) => made && isLook(request))
+}
+
 const refusesAtOnce = (fault: Fault | undefined): boolean =>
   fault?.kind === 'endless answer' || (fault?.kind === 'answer' && fault.afterBytes === undefined)
 

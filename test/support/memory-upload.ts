@@ -3,18 +3,20 @@ import { expect } from 'vitest'
 import type { Part, Upload } from '../../src/destinations/destination.ts'
 import type { ByteSource } from '../../src/domain/bytes.ts'
 
-/** An upload into memory; `put` may be replaced to misbehave. */
+type Store = (part: Part, body: ByteSource) => Promise<void>
+
+/** An upload into memory; `put` may be replaced to misbehave, and is given the way that behaves. */
 export function memoryUpload(
   length: number,
   options: {
     partBytes?: number
     parallel?: number
-    put?: (part: Part, body: ByteSource, signal: AbortSignal) => Promise<void>
+    put?: (part: Part, body: ByteSource, signal: AbortSignal, store: Store) => Promise<void>
   }
 ) {
   const file = Buffer.alloc(length, 0xee)
   const state = { underWay: 0, mostUnderWay: 0, parts: 0 }
-  const store = async (part: Part, body: ByteSource) => {
+  const store: Store = async (part, body) => {
     let at = part.offset
     for await (const chunk of body) {
       file.set(chunk, at)
@@ -30,7 +32,7 @@ export function memoryUpload(
     async putPart(part, body, signal) {
       state.parts++
       state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
-      await (options.put ?? store)(part, body, signal).finally(() => state.underWay--)
+      await (options.put ?? store)(part, body, signal, store).finally(() => state.underWay--)
     },
     commit: async () => ({ location: '' }),
     abort: async () => []

@@ -34,6 +34,9 @@ export function startProcess(name: ProcessName, env: Record<string, string>): Se
       NODE_COMPILE_CACHE: CACHE,
       PORT: '0',
       SWEEP_SECONDS: '1',
+      DESTINATION_TRIES: '2',
+      // Tests poll faster than people.
+      RATE_LIMIT_READS: '0',
       ALLOWED_NETWORKS: '127.0.0.0/8',
       ...env
     },

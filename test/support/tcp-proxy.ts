@@ -13,7 +13,7 @@ export type TcpFault =
 
 /** A proxy in front of a server on this machine that breaks the connection it was told to break, whatever is spoken there. */
 export async function tcpProxy(upstreamPort: number) {
-  let armed: TcpFault | undefined
+  const armed: TcpFault[] = []
   let connections = 0
   const sockets = new Set<Socket>()
   const keep = (socket: Socket) => {
@@ -34,7 +34,7 @@ export async function tcpProxy(upstreamPort: number) {
       upstream.destroy()
     }
     client.on('data', (chunk) => {
-      if (fault === undefined) [fault, armed] = [armed, undefined]
+      fault ??= armed.shift()
       if (fault?.kind === 'hang') return
       sent += fault ? chunk.length : 0
       if (fault?.kind === 'stall' && sent >= fault.afterBytes) return client.pause()
@@ -59,9 +59,9 @@ export async function tcpProxy(upstreamPort: number) {
   return {
     port,
     connections: () => connections,
-    /** The next connection that sends anything gets the fault, and keeps it. */
+    /** The next connection that sends anything gets the fault, and keeps it; the one after that the next. */
     inject(fault: TcpFault): void {
-      armed = fault
+      armed.push(fault)
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()

@@ -19,6 +19,8 @@ export class FileUpload implements Upload {
   readonly #part: string
   readonly #underWay = new PartsUnderWay()
   #end = 0
+  /** Of the file, from when it may have its real name. */
+  #inode: number | undefined
   #done = false
 
   /** @param part the name of the file, which is there and empty */
@@ -31,7 +33,8 @@ export class FileUpload implements Upload {
 
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
     return this.#underWay.run(signal, (either) =>
-      this.#inPart(constants.O_WRONLY, either, async (file) => {
+      this.#inFolder(either, async (folder) => {
+        await using file = await folder.file(this.#part, constants.O_WRONLY).catch(gone)
         let at = part.offset
         for await (const chunk of exactly(body, part.length, either)) {
           await writeAll(file, chunk, at)
@@ -45,15 +48,30 @@ export class FileUpload implements Upload {
   }
 
   commit(signal: AbortSignal): Promise<Committed> {
-    return this.#inPart(constants.O_RDONLY, signal, async (file, folder) => {
-      const { size } = await file.stat()
-      if (size !== (this.#target.exact ? this.#target.length : this.#end)) throw failure('lengthDiffers', FILE_STORE)
-      await file.sync()
-      signal.throwIfAborted()
-      await folder.publish(this.#part, this.#place.name, this.#target.object.replace)
+    return this.#inFolder(signal, async (folder) => {
+      if (await this.#isPublished(folder)) {
+        await folder.remove(this.#part)
+        await folder.sync()
+      } else await this.#publish(folder, signal)
       this.#done = true
       return { location: this.#target.url.href }
     })
+  }
+
+  async #publish(folder: Folder, signal: AbortSignal): Promise<void> {
+    await using file = await folder.file(this.#part, constants.O_RDONLY).catch(gone)
+    const { size, ino } = await file.stat()
+    if (size !== (this.#target.exact ? this.#target.length : this.#end)) throw failure('lengthDiffers', FILE_STORE)
+    await file.sync()
+    signal.throwIfAborted()
+    this.#inode = ino
+    await folder.publish(this.#part, this.#place.name, this.#target.object.replace)
+  }
+
+  /** An earlier commit may have failed after it gave the file its name. */
+  async #isPublished(folder: Folder): Promise<boolean> {
+    if (this.#inode === undefined) return false
+    return (await folder.look(this.#place.name))?.ino === this.#inode
   }
 
   async abort(): Promise<Removed> {
@@ -61,12 +79,11 @@ export class FileUpload implements Upload {
     return this.#done ? [] : removePart(this.#place, this.#part)
   }
 
-  #inPart<T>(flags: number, signal: AbortSignal, work: (file: FileHandle, folder: Folder) => Promise<T>): Promise<T> {
+  #inFolder<T>(signal: AbortSignal, work: (folder: Folder) => Promise<T>): Promise<T> {
     return orFileFailure(async () => {
       signal.throwIfAborted()
       await using folder = await this.#place.open('fail').catch(gone)
-      await using file = await folder.file(this.#part, flags).catch(gone)
-      return await work(file, folder)
+      return await work(folder)
     })
   }
 }

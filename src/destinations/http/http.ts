@@ -49,6 +49,7 @@ export function createHttpDestination({
     },
     async remove(target, signal) {
       using object = objectOf(target)
+      if (!object.removable) throw failure('notRemoved', object.host)
       await object.remove(signal)
     },
     async open(target, signal) {

@@ -61,8 +61,11 @@ export class HttpUpload implements Upload {
     }
   }
 
-  #clear(signal: AbortSignal): Promise<Removed> {
-    return clear(this.#object, this.#target, this.state, signal)
+  async #clear(signal: AbortSignal): Promise<Removed> {
+    const removed = await clear(this.#object, this.#target, this.state, signal)
+    const now = await this.#object.look(signal)
+    if (now.status === 'present' && now.version !== this.state.version) throw failure('notRemoved', this.#object.host)
+    return removed
   }
 }
 

@@ -22,6 +22,7 @@ export class SftpUpload implements Upload {
   readonly #part: string
   readonly #underWay = new PartsUnderWay()
   #end = 0
+  #renaming = false
   #done = false
 
   /** @param part the name of the file, which is there and empty */
@@ -49,12 +50,21 @@ export class SftpUpload implements Upload {
   }
 
   async commit(signal: AbortSignal): Promise<Committed> {
+    // The answer to an earlier call may have been lost.
+    if (!this.#renaming || !(await this.#isPublished(undefined, signal))) await this.#rename(signal)
+    this.#done = true
+    this.#line.end()
+    return { location: this.#target.url.href }
+  }
+
+  async #rename(signal: AbortSignal): Promise<void> {
     await this.#line.use(signal, async (session) => {
       const found = await look(session, this.#part)
       if (found === undefined) throw failure('uploadGone', session.host)
       if (found.size !== this.#wholeBytes) throw failure('lengthDiffers', session.host)
       await withFile(session, this.#part, 'r+', (handle) => fsync(session, handle))
     })
+    this.#renaming = true
     try {
       await this.#line.use(signal, (session) => this.#publish(session))
     } catch (error) {
@@ -62,9 +72,6 @@ export class SftpUpload implements Upload {
       if (!isUnanswered(error)) throw error
       if (!(await this.#isPublished(error, signal))) throw error
     }
-    this.#done = true
-    this.#line.end()
-    return { location: this.#target.url.href }
   }
 
   async abort(): Promise<Removed> {

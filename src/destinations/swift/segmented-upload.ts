@@ -63,7 +63,8 @@ export class SegmentedUpload implements Upload {
       await forEachOf(this.#tried, (path) => object.objects.setHeaders(path, expiry, signal))
     }
     const { condition, replaced } = await object.beforeWriting(this.#target, signal)
-    this.#replaced = replaced
+    // A try whose answer was lost may have replaced them already.
+    this.#replaced = [...new Set([...this.#replaced, ...replaced])]
     this.#commit = 'begun'
     await this.#publish({ ...object.headers(this.#target), ...expiry, ...condition }, signal)
 

@@ -57,13 +57,13 @@ export class Staging {
   /** The file gets its name, in one step that survives a crash. */
   async publish(task: TaskId, part: string): Promise<void> {
     await rename(this.#part(task, part), this.path(task))
-    await this.#sync(task)
+    await this.sync(task)
   }
 
   async publishVirtual(task: TaskId, part: string, length: number): Promise<void> {
     await writeFile(this.#part(task, part), JSON.stringify({ length }), { flag: 'r+', flush: true })
     await rename(this.#part(task, part), join(this.#folder(task), VIRTUAL))
-    await this.#sync(task)
+    await this.sync(task)
   }
 
   /** Everything of the task. @returns whether there was anything */
@@ -91,7 +91,8 @@ export class Staging {
     if (bytes > (await this.freeBytes())) throw new StagingFull()
   }
 
-  async #sync(task: TaskId): Promise<void> {
+  /** Returns when the names of the task's files are on the disk. */
+  async sync(task: TaskId): Promise<void> {
     for (const path of [this.#folder(task), this.#dir]) {
       await using folder = await open(path, 'r')
       await folder.sync()

@@ -21,6 +21,7 @@ export class TempUrlUpload implements Upload {
   readonly #part: string
   readonly #underWay = new PartsUnderWay()
   #end = 0
+  #publishing = false
   #done = false
 
   /** @param part the name of the file, which is there and empty */
@@ -44,7 +45,11 @@ export class TempUrlUpload implements Upload {
     const { url, marks, exact, length } = this.#target
     signal.throwIfAborted()
     if (exact && this.#end !== length) throw failure('lengthDiffers', HERE)
-    if (isVirtual(url)) await this.#staging.publishVirtual(marks.taskId, this.#part, this.#end).catch(gone)
+    // An earlier commit may have failed after it gave the file its name.
+    const published = this.#publishing && (await this.#staging.length(marks.taskId)) === this.#end
+    this.#publishing = true
+    if (published) await this.#staging.sync(marks.taskId)
+    else if (isVirtual(url)) await this.#staging.publishVirtual(marks.taskId, this.#part, this.#end).catch(gone)
     else await this.#inFile((file) => file.sync()).then(() => this.#staging.publish(marks.taskId, this.#part))
     this.#done = true
     return { location: url.href }

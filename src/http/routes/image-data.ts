@@ -27,7 +27,6 @@ export function imageDataRoutes(images: Library): FastifyPluginAsyncTypebox {
     app.put(
       '/v2/images/:imageId/file',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('uploadImageData', 'Upload the data of an image, once'),
           consumes: [MEDIA_TYPE],
@@ -46,7 +45,6 @@ export function imageDataRoutes(images: Library): FastifyPluginAsyncTypebox {
     app.get(
       '/v2/images/:imageId/file',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('downloadImageData', 'Download the data of an image, whole or one range of it'),
           params: ImageParams,

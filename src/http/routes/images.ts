@@ -35,7 +35,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
     app.post(
       '/v2/images',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('createImage', 'Create an image without data'),
           body: schemas.create,
@@ -51,7 +50,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
     app.get(
       '/v2/images/:imageId',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('showImage', 'Show one image'),
           params: ImageParams,
@@ -64,7 +62,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
     app.get(
       '/v2/images',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('listImages', 'List images, newest first'),
           querystring: ImageListQuery,
@@ -82,7 +79,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
     app.patch(
       '/v2/images/:imageId',
       {
-        config: { access: 'write' },
         preParsing: async (request) => requirePatchType(request),
         schema: {
           ...docs('updateImage', 'Change properties of an image'),
@@ -107,7 +103,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
     app.delete(
       '/v2/images/:imageId',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('deleteImage', 'Delete an image that no task needs'),
           params: ImageParams,

@@ -1,20 +1,19 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { glanceSchemas } from '../glance-schemas.ts'
 import { errorAnswers } from '../schemas/common.ts'
 
-const Document = Type.Unsafe<object>({ type: 'object', description: "A JSON Schema in Glance's dialect" })
+const Document = Type.Unsafe<object>({ type: 'object', description: 'A JSON Schema' })
 
-/** Documents that clients fetch to know the fields of tasks and images. */
-export function schemaRoutes(diskFormats: readonly string[]): FastifyPluginAsyncTypebox {
+/** Documents that clients fetch to know the fields of requests and answers; by their names. */
+export function schemaRoutes(documents: Readonly<Record<string, object>>): FastifyPluginAsyncTypebox {
   return async (app) => {
-    for (const [name, document] of Object.entries(glanceSchemas(diskFormats))) {
+    for (const [name, document] of Object.entries(documents)) {
       app.get(
         `/v2/schemas/${name}`,
         {
           config: { access: 'token' },
           schema: {
-            operationId: `schemaOf${name.charAt(0).toUpperCase()}${name.slice(1)}`,
+            operationId: `schemaOf${pascalCase(name)}`,
             summary: `The JSON Schema of ${name}`,
             description: 'For clients that look up what fields there are, such as python-glanceclient.',
             tags: ['schemas'],
@@ -26,3 +25,5 @@ export function schemaRoutes(diskFormats: readonly string[]): FastifyPluginAsync
     }
   }
 }
+
+const pascalCase = (name: string): string => name.replaceAll(/(?:^|-)([a-z])/g, (_all, letter) => letter.toUpperCase())

@@ -28,7 +28,6 @@ export function taskListRoutes(
     app.get(
       '/v2/tasks',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('listTasks', 'List tasks, newest first', LIST),
           querystring: TaskListQuery,
@@ -46,7 +45,6 @@ export function taskListRoutes(
     app.get(
       '/v2/images/:imageId/tasks',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('listImageTasks', "List an image's tasks, whole, newest first"),
           params: ImageParams,
@@ -56,7 +54,7 @@ export function taskListRoutes(
       async (request) => {
         const viewer = viewerOf(request)
         const image = await images.getImage(viewer, knownImageId(request.params.imageId))
-        const tasks = await uses.listTasks(viewer, {
+        const tasks = await uses.wholeTasks(viewer, {
           imageId: image.id,
           order: [{ key: 'created_at', direction: 'desc' }],
           limit: TASKS_OF_AN_IMAGE

@@ -4,25 +4,39 @@ import { Type } from 'typebox'
 import { TaskNotFound } from '../../domain/errors.ts'
 import { isUuid, type TaskId, taskId } from '../../domain/ids.ts'
 import type { ExportBody } from '../../export/resolve-request.ts'
-import type { TempUrls } from '../../temp-urls/temp-urls.ts'
 import { viewerOf } from '../access.ts'
+import { onceOf } from '../idempotency-key.ts'
 import { toPreflight } from '../options-wire.ts'
+import { requireRole } from '../policy.ts'
+import type { DefaultSwift } from '../rackspace.ts'
 import { invalidRequest } from '../request-refused.ts'
 import { withRequestToken } from '../request-token.ts'
 import { docsOf } from '../route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
-import type { ExportSchemas } from '../schemas/export-request.ts'
+import type { ExportSchemas, TaskBody } from '../schemas/export-request.ts'
 import { PreflightAnswer } from '../schemas/preflight.ts'
 import { TaskAnswer } from '../schemas/task.ts'
+import { ShowHeaders, WaitHeaders } from '../schemas/task-life.ts'
+import type { TaskAnswers } from '../task-answers.ts'
 import type { TaskUses } from '../uses.ts'
-import { fromFlat, fromWire, toWire, wantsDryRun } from '../wire.ts'
+import { fromFlat, fromWire, wantsDryRun } from '../wire.ts'
 import { ImageParams, knownImageId } from './images.ts'
 
 const docs = docsOf('tasks', {})
 
 export const TaskParams = Type.Object({ taskId: Type.String({ description: 'Id of the task' }) })
 
-const created = { ...errorAnswers(400, 404, 409, 413), 200: PreflightAnswer, 201: TaskAnswer }
+const created = { ...errorAnswers(400, 404, 409, 413, 422, 503), 200: PreflightAnswer, 201: TaskAnswer }
+
+const CreateHeaders = Type.Object({
+  ...WaitHeaders.properties,
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Sent again with the same body, the request makes no second task: the answer is 201 with the first one and Idempotent-Replayed: true. With another body it is 422'
+    })
+  )
+})
 
 const CREATE = `Answers as soon as the task is stored; \`Location\` is where to poll it. From now on until the task has ended the
 image cannot be deleted. What can be checked at once is refused here, what can change later ends in a failure of the task. With
@@ -31,51 +45,62 @@ image cannot be deleted. What can be checked at once is refused here, what can c
 const PREFLIGHT = `Takes the body of an export and makes the checks that its task would make first, in at most 30 seconds. Nothing is
 stored, nothing is locked, and what the checks write at the destination they remove.`
 
+const SHOW = `Every answer has an \`ETag\`, and while the task goes on \`Retry-After\`. With \`If-None-Match\` and \`Prefer: wait=N\` the answer
+comes as soon as the task has changed, or is 304 after N seconds: progress is news about once a second.`
+
 /** Glance-tasks-export: "Initial Export Request", its alternative, and "Polling for Export Status". */
 export function taskRoutes(
   uses: TaskUses,
   schemas: ExportSchemas,
-  tempUrls: Pick<TempUrls, 'links'>
+  answers: TaskAnswers,
+  swift?: DefaultSwift
 ): FastifyPluginAsyncTypebox {
   /** The new task, or what is to be expected of it. */
-  const answer = async (request: FastifyRequest, reply: FastifyReply, asked: ExportBody, dryRun: boolean) => {
+  const answer = async (request: FastifyRequest, reply: FastifyReply, given: ExportBody, dryRun: boolean) => {
     const viewer = viewerOf(request)
-    const body = withRequestToken(asked, request.headers['x-auth-token'])
+    const body = withRequestToken(given, request.headers['x-auth-token'])
+    if (body.labels.priority === 'high') requireRole(viewer, 'priority:high')
     if (dryRun) return reply.code(200).send(toPreflight(await uses.preflightExport(viewer, body)))
-    const task = await uses.createExport(viewer, request.id, body)
-    return reply.code(201).header('location', `/v2/tasks/${task.id}`).send(toWire(task))
+    const { task, replayed } = await uses.createExport(viewer, request.id, body, onceOf(request))
+    if (replayed) reply.header('idempotent-replayed', 'true')
+    return answers.created(request, reply, task)
   }
+
+  const asked = (request: FastifyRequest, body: TaskBody) => fromWire(body, viewerOf(request).owner, swift)
 
   return async (app) => {
     app.post(
       '/v2/tasks',
       {
-        config: { access: 'write' },
-        schema: { ...docs('createTask', 'Export an image', CREATE), body: schemas.task, response: created }
+        schema: {
+          ...docs('createTask', 'Export an image', CREATE),
+          headers: CreateHeaders,
+          body: schemas.task,
+          response: created
+        }
       },
-      (request, reply) => answer(request, reply, fromWire(request.body), wantsDryRun(request.body))
+      (request, reply) => answer(request, reply, asked(request, request.body), wantsDryRun(request.body))
     )
 
     app.post(
       '/v2/tasks/preflight',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('preflightTask', 'Tell whether an export would work', PREFLIGHT),
           body: schemas.task,
-          response: { ...errorAnswers(400, 404), 200: PreflightAnswer }
+          response: { ...errorAnswers(400, 404, 503), 200: PreflightAnswer }
         }
       },
-      (request, reply) => answer(request, reply, fromWire(request.body), true)
+      (request, reply) => answer(request, reply, asked(request, request.body), true)
     )
 
     app.post(
       '/v2/images/:imageId/export',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('exportImage', 'Export the image of the path', CREATE),
           params: ImageParams,
+          headers: CreateHeaders,
           body: schemas.ofImage,
           response: created
         }
@@ -94,17 +119,14 @@ export function taskRoutes(
     app.get(
       '/v2/tasks/:taskId',
       {
-        config: { access: 'read' },
         schema: {
-          ...docs('showTask', 'Show one task'),
+          ...docs('showTask', 'Show one task, now or when there is news', SHOW),
           params: TaskParams,
-          response: { ...errorAnswers(404), 200: TaskAnswer }
+          headers: ShowHeaders,
+          response: { ...errorAnswers(404), 200: TaskAnswer, 304: Type.Null({ description: 'Nothing has changed' }) }
         }
       },
-      async (request) => {
-        const task = await uses.getTask(viewerOf(request), knownTaskId(request.params.taskId))
-        return toWire(task, (await tempUrls.links([task])).get(task.id))
-      }
+      async (request, reply) => answers.show(request, reply, knownTaskId(request.params.taskId))
     )
   }
 }

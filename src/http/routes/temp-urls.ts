@@ -6,7 +6,7 @@ import { viewerOf } from '../access.ts'
 import { docsOf } from '../route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import { DownloadList, TempUrlAnswer, TempUrlRequest } from '../schemas/temp-url.ts'
-import { toWireTime } from '../wire.ts'
+import { toWireTime } from '../wire-time.ts'
 import { knownTaskId, TaskParams } from './tasks.ts'
 
 const docs = docsOf('exports', {})
@@ -23,7 +23,6 @@ export function tempUrlRoutes(uses: TempUrls): FastifyPluginAsyncTypebox {
     app.post(
       '/v2/tasks/:taskId/temp_url',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('issueTempUrl', 'Extend the temporary URL of a task, or make another', ISSUE),
           params: TaskParams,
@@ -41,7 +40,6 @@ export function tempUrlRoutes(uses: TempUrls): FastifyPluginAsyncTypebox {
     app.delete(
       '/v2/tasks/:taskId/temp_url',
       {
-        config: { access: 'write' },
         schema: {
           ...docs('revokeTempUrl', 'Revoke the temporary URL of a task', REVOKE),
           params: TaskParams,
@@ -57,7 +55,6 @@ export function tempUrlRoutes(uses: TempUrls): FastifyPluginAsyncTypebox {
     app.get(
       '/v2/tasks/:taskId/downloads',
       {
-        config: { access: 'read' },
         schema: {
           ...docs('listDownloads', "List the downloads of a task's file, the newest first"),
           params: TaskParams,

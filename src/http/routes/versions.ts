@@ -16,14 +16,14 @@ const Versions = Type.Object(
 )
 
 /** Minor versions that clients ask for to know what there is. 2.12 has the tasks of an image, 2.9 all that an image has here. */
-const MINORS = [12, 9, 7, 6, 5, 4, 3, 2, 1, 0]
+export const VERSIONS = [12, 9, 7, 6, 5, 4, 3, 2, 1, 0].map((minor) => `v2.${minor}`)
 
 /** What clients discover the service by: Glance's versions document. Links come from `publicUrl`, never from a request. */
 export function versionRoutes(publicUrl: () => string): FastifyPluginAsyncTypebox {
   const document = () => {
     const href = `${publicUrl().replace(/\/+$/, '')}/v2/`
-    const versions = MINORS.map((minor, index) => ({
-      id: `v2.${minor}`,
+    const versions = VERSIONS.map((id, index) => ({
+      id,
       status: index === 0 ? 'CURRENT' : 'SUPPORTED',
       links: [{ rel: 'self', href }]
     }))

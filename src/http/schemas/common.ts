@@ -53,4 +53,4 @@ export const ErrorAnswer = Type.Object(
 
 /** The answers that any route with a token may give, for its `response`. */
 export const errorAnswers = (...statuses: readonly number[]): Record<number, typeof ErrorAnswer> =>
-  Object.fromEntries([...new Set([401, 403, ...statuses])].map((status) => [status, ErrorAnswer]))
+  Object.fromEntries([...new Set([401, 403, 429, ...statuses])].map((status) => [status, ErrorAnswer]))

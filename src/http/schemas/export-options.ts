@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { KiB, TiB } from '../../domain/bytes.ts'
 import { CHECKSUMS, IF_EXISTS, type ObjectOptions, SIDECARS, VERIFY_LEVELS } from '../../domain/export-options.ts'
+import { PRIORITIES } from '../../domain/task.ts'
 import { OneOf } from './common.ts'
 
 const closed = { additionalProperties: false }
@@ -92,6 +93,22 @@ export const exportOptions = {
       {
         bandwidth_bps: Type.Optional(
           Type.Integer({ minimum: 64 * KiB, maximum: TiB, description: 'Bytes per second at most' })
+        ),
+        deadline: Type.Optional(
+          Type.String({
+            maxLength: 40,
+            pattern:
+              '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)$',
+            description: 'a time with its zone (RFC 3339), such as 2026-12-01T00:00:00Z',
+            title: 'The export fails if it has not ended by then; the operator sets how far ahead it may be'
+          })
+        ),
+        max_attempts: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 100,
+            description: 'How often it is tried at most; the operator may allow less'
+          })
         )
       },
       closed
@@ -123,3 +140,52 @@ export const exportOptions = {
     Type.Boolean({ description: 'Only tell whether it would work: nothing is stored and nothing is locked' })
   )
 }
+
+const YEAR_SECONDS = 365 * DAY_SECONDS
+
+/** What a client writes on its task for itself, and how it wants it handled. */
+export const taskLabels = {
+  description: Type.Optional(Type.String({ maxLength: 1024, description: 'For people' })),
+  tags: Type.Optional(
+    Type.Array(
+      Type.String({
+        pattern: '^[^,\\p{Cc}]{1,64}$',
+        description: 'text of 1 to 64 characters without commas and control characters'
+      }),
+      { uniqueItems: true, maxItems: 50, description: 'Words to find the task by' }
+    )
+  ),
+  metadata: Type.Optional(
+    Type.Unsafe<Readonly<Record<string, string>>>({
+      type: 'object',
+      maxProperties: 50,
+      propertyNames: {
+        pattern: '^[\\p{L}\\p{N}._:/-]{1,64}$',
+        description: 'a name of 1 to 64 letters, digits and ._:/-'
+      },
+      additionalProperties: { type: 'string', maxLength: 256 },
+      description: 'For programs: kept with the task, and not with the object'
+    })
+  ),
+  priority: Type.Optional(
+    OneOf(PRIORITIES, 'Against other tasks that wait; normal when left out, high for administrators only')
+  ),
+  expires_after_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 60,
+      maximum: 10 * YEAR_SECONDS,
+      description: 'How long the task can be read after its end; the operator may allow less'
+    })
+  )
+}
+
+/** What makes a request that is sent twice one task. */
+export const clientToken = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 255,
+    pattern: '^[\\x21-\\x7e]{1,255}$',
+    description: 'of 1 to 255 printable ASCII characters without spaces',
+    title: 'The same as the header Idempotency-Key'
+  })
+)

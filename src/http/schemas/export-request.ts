@@ -3,9 +3,10 @@ import type { Credentials } from '../../destinations/destination.ts'
 import type { FormatOptions } from '../../domain/task.ts'
 import { requestTokenSchemas } from '../request-token.ts'
 import { OneOf, Uuid } from './common.ts'
-import { exportOptions } from './export-options.ts'
+import { clientToken, exportOptions, taskLabels } from './export-options.ts'
 
 const TASK_TYPE = 'export'
+const EXAMPLE_IMAGE = 'deadbeef-dead-dead-dead-beefbeefbeef'
 const EXAMPLE = { export_to: 'https://upload.example.com/images', export_format: 'qcow2' }
 const closed = { additionalProperties: false }
 
@@ -32,6 +33,7 @@ const formatOptions = Type.Object(
  * object told from the others by its constant `kind`. Source: Glance-tasks-export, "Export Task Request Properties".
  */
 export function exportRequestSchemas(formats: readonly string[], credentialSchemas: readonly TSchema[]) {
+  const exportToCredentials = credentials(credentialSchemas)
   const what = {
     export_to: Type.Optional(
       Type.String({
@@ -44,8 +46,10 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
     ),
     export_format: OneOf(formats, 'Disk format to write'),
     format_options: Type.Optional(formatOptions),
-    export_to_credentials: Type.Optional(credentials(credentialSchemas)),
-    ...exportOptions
+    export_to_credentials: Type.Optional(exportToCredentials),
+    ...exportOptions,
+    ...taskLabels,
+    client_token: clientToken
   }
   const taskType = Type.Literal(TASK_TYPE, { description: 'Kind of task' })
 
@@ -55,7 +59,7 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
       ...closed,
       title: 'ExportRequest',
       description: 'The form of the specification',
-      examples: [{ task_type: TASK_TYPE, image_uuid: 'deadbeef-dead-dead-dead-beefbeefbeef', ...EXAMPLE }],
+      examples: [{ task_type: TASK_TYPE, image_uuid: EXAMPLE_IMAGE, ...EXAMPLE }],
       'x-marked-by': ['task_type']
     }
   )
@@ -71,29 +75,76 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
         { ...closed, oneOf: [{ required: ['image_uuid'] }, { required: ['image_id'] }] }
       )
     },
-    { ...closed, title: 'GlanceTaskRequest', description: "Glance's form", 'x-marked-by': ['type', 'input'] }
+    {
+      ...closed,
+      title: 'GlanceTaskRequest',
+      description: "Glance's form",
+      examples: [{ type: TASK_TYPE, input: { image_uuid: EXAMPLE_IMAGE, ...EXAMPLE } }],
+      'x-marked-by': ['type', 'input']
+    }
+  )
+  const rackspace = Type.Object(
+    {
+      type: taskType,
+      input: Type.Object(
+        {
+          image_uuid: Uuid('The image to export'),
+          receiving_swift_container: Type.String({
+            pattern: '^[^/?.\\p{Cc}]{1,247}$',
+            description: 'the name of a container: 1 to 247 characters without slash, question mark and dot',
+            title: "A container of the project's own Swift account; the object there is <image_uuid>.vhd"
+          }),
+          client_token: clientToken
+        },
+        closed
+      )
+    },
+    {
+      ...closed,
+      title: 'RackspaceExportRequest',
+      description: 'The form of Rackspace Cloud Images, where the operator has set a Swift for it',
+      examples: [{ type: TASK_TYPE, input: { image_uuid: EXAMPLE_IMAGE, receiving_swift_container: 'exports' } }],
+      'x-marked-by': ['input/receiving_swift_container']
+    }
   )
   const ofImage = Type.Object(
     { task_type: Type.Optional(taskType), image_uuid: Type.Optional(Uuid('The image of the path')), ...what },
-    { ...closed, title: 'ImageExportRequest', description: 'As ExportRequest; the path names the image' }
+    {
+      ...closed,
+      title: 'ImageExportRequest',
+      description: 'As ExportRequest; the path names the image',
+      examples: [EXAMPLE]
+    }
   )
-  return { task: Type.Unsafe<TaskBody>({ oneOf: [flat, glance] }), ofImage }
+  return {
+    task: Type.Unsafe<TaskBody>({ anyOf: [flat, rackspace, glance] }),
+    ofImage,
+    credentials: exportToCredentials
+  }
 }
 
 export type ExportSchemas = ReturnType<typeof exportRequestSchemas>
 
 /** The additions to the specification's fields. */
 export type OptionFields = Static<ReturnType<typeof Type.Object<typeof exportOptions>>>
+export type LabelFields = Static<ReturnType<typeof Type.Object<typeof taskLabels>>>
 
-type What = OptionFields & {
-  export_to?: string
-  export_format: string
-  format_options?: FormatOptions
-  export_to_credentials?: Credentials
-}
+type Repeatable = { client_token?: string }
+type What = OptionFields &
+  LabelFields &
+  Repeatable & {
+    export_to?: string
+    export_format: string
+    format_options?: FormatOptions
+    export_to_credentials?: Credentials
+  }
 export type FlatBody = What & { task_type: typeof TASK_TYPE; image_uuid: string }
 export type GlanceBody = { type: typeof TASK_TYPE; input: What & { image_uuid?: string; image_id?: string } }
-export type TaskBody = FlatBody | GlanceBody
+export type RackspaceBody = {
+  type: typeof TASK_TYPE
+  input: Repeatable & { image_uuid: string; receiving_swift_container: string }
+}
+export type TaskBody = FlatBody | GlanceBody | RackspaceBody
 
 const credentials = (schemas: readonly TSchema[]) =>
   Type.Unsafe<Credentials>({
@@ -115,8 +166,11 @@ function oneEachKind(schemas: readonly TSchema[]): TSchema[] {
     }
     byKind.set(kind, schema)
   }
-  return [...byKind].map(([kind, schema]) => ({ ...schema, title: `Credentials${pascalCase(String(kind))}` }))
+  return [...byKind].map(([kind, schema]) => ({ ...schema, title: credentialsTitle(String(kind)) }))
 }
+
+/** The name of the schema of a kind of credentials, in the API's document and in that of requests. */
+export const credentialsTitle = (kind: string): string => `Credentials${pascalCase(kind)}`
 
 const pascalCase = (name: string): string =>
   name.replaceAll(/(?:^|_)([a-z0-9])/g, (_all, letter) => letter.toUpperCase())

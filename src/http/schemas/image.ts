@@ -44,7 +44,11 @@ export function imageRequestSchemas(diskFormats: readonly string[]) {
   const custom = { additionalProperties: customProperty, propertyNames: { maxLength: 255, minLength: 1 } }
   const create = Type.Object(
     { id: Type.Optional(Uuid('An id of the own choice')), ...optional(fields) },
-    { ...custom, title: 'NewImage' }
+    {
+      ...custom,
+      title: 'NewImage',
+      examples: [{ name: 'web-01', disk_format: 'raw', container_format: 'bare' }]
+    }
   )
   return { create: Type.Unsafe<ImageBody>(create), document: Type.Object(fields, custom) }
 }
@@ -126,6 +130,6 @@ export const PatchRequest = Type.Array(
     },
     { additionalProperties: false }
   ),
-  { title: 'ImagePatch', maxItems: 256 }
+  { title: 'ImagePatch', maxItems: 256, examples: [[{ op: 'replace', path: '/name', value: 'web-02' }]] }
 )
 export type PatchRequest = Static<typeof PatchRequest>

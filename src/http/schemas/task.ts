@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { VERIFY_LEVELS } from '../../domain/export-options.ts'
-import { TASK_STATUSES } from '../../domain/task.ts'
+import { PRIORITIES, TASK_STATUSES } from '../../domain/task.ts'
 import { Nullable, OneOf, Time, Uuid } from './common.ts'
-import { exportOptions } from './export-options.ts'
+import { exportOptions, taskLabels } from './export-options.ts'
 
 export const GLANCE_STATUSES = ['pending', 'processing', 'success', 'failure'] as const
 const TaskType = Type.Literal('export')
@@ -34,7 +34,8 @@ const input = Type.Object(
     export_to: Type.String(),
     export_format: Type.String(),
     format_options: Type.Optional(formatOptions),
-    ...asked
+    ...asked,
+    ...taskLabels
   },
   { description: 'What was asked for, without the credentials' }
 )
@@ -83,19 +84,56 @@ const result = Type.Object({
   duration_seconds: Type.Number()
 })
 
-const progress = Type.Object({
-  bytes_total: Nullable(
-    Type.Integer({ description: 'Exact size of the object; null while it is compressed on the way' })
-  ),
-  bytes_sent: Type.Integer(),
-  percent: Type.Number({ minimum: 0, maximum: 100 })
-})
+const bytes = (description: string) => Type.Integer({ minimum: 0, description })
+
+const progress = Type.Object(
+  {
+    bytes_total: Nullable(bytes('Exact size of the object; null while it is compressed on the way')),
+    bytes_read: bytes('Of the disk, data and zeros, that has been gone through'),
+    bytes_data: bytes('Of the disk, that was read'),
+    bytes_zero: bytes('Of the disk, that is zeros and needs no reading'),
+    bytes_sent: bytes('Of the object, that was handed to the destination'),
+    bytes_acked: bytes('Of the object, that the destination has confirmed: whole parts'),
+    rate_bps: Nullable(bytes('Sent per second, smoothed; null while nothing is sent')),
+    eta_seconds: Nullable(Type.Integer({ minimum: 0, description: 'Until all is sent; null while nobody can know' })),
+    eta: Nullable(Time('The same as a time')),
+    percent: Type.Number({
+      minimum: 0,
+      maximum: 100,
+      description: 'Of the work. It never goes back, not in another attempt either, and is 100 only at success'
+    }),
+    stalled: Type.Boolean({ description: 'The destination has taken nothing for a minute' }),
+    throttled: Type.Boolean({
+      description: 'It could go faster: limits.bandwidth_bps, or the destination asks for less'
+    }),
+    updated_at: Time('When all this was so')
+  },
+  { description: 'How far the attempt is; of a task that waits to be tried again, how far it has come' }
+)
+
+const queue = Type.Object(
+  {
+    position: Type.Integer({ description: 'From 1 on; what is behind 1000 others is 1001' }),
+    ahead: Type.Integer({ description: 'Tasks of all projects that will be started before it' })
+  },
+  { description: 'Of a task that waits; null otherwise, and in lists' }
+)
 
 const failure = Type.Object({
   code: Type.String({ description: 'Stable, for programs', examples: ['DEST_FORBIDDEN'] }),
+  phase: Type.String({ description: 'What went on' }),
   actor: OneOf(['user', 'destination', 'operator'], 'Who has to act'),
   retriable: Type.Boolean({ description: 'Whether the same request may succeed later' }),
-  phase: Type.String(),
+  hint: Nullable(Type.String({ description: 'What to do' })),
+  upstream: Nullable(
+    Type.Object(
+      {
+        status: Nullable(Type.Integer({ description: 'HTTP status, where there was an answer' })),
+        host: Type.String()
+      },
+      { description: 'Who failed, where it was a destination' }
+    )
+  ),
   attempts: Type.Integer()
 })
 
@@ -121,6 +159,16 @@ const credentials = Type.Object({
   state: OneOf(['sealed', 'purged'], 'Sealed until the task ends, then wiped')
 })
 
+const labels = {
+  description: Type.String(),
+  tags: Type.Array(Type.String()),
+  metadata: Type.Unsafe<Readonly<Record<string, string>>>({
+    type: 'object',
+    additionalProperties: { type: 'string' }
+  }),
+  priority: OneOf(PRIORITIES, 'Against other tasks that wait')
+}
+
 /** One task, readable by clients of the specification (flat fields) and of Glance alike, with our additions. */
 export const TaskAnswer = Type.Object(
   {
@@ -133,18 +181,26 @@ export const TaskAnswer = Type.Object(
     user_id: Type.Optional(Type.String({ description: 'Who created the task' })),
     export_to: Type.String(),
     export_format: Type.String(),
+    format_options: Type.Optional(formatOptions),
     export_location: Type.Optional(
       Type.String({ description: 'Where the image is, after a success; absent once a temporary URL was revoked' })
     ),
     phase: Nullable(
-      Type.String({ description: 'What goes on, finer than the status; of a failure, where it happened' })
+      Type.String({
+        description:
+          'What goes on, finer than the status: accepted, waiting_slot (for a worker), waiting_retry, preflight, inspecting, measuring (the length of a compressed file), transferring, committing, verifying, canceling; of a failure, where it happened',
+        examples: ['transferring']
+      })
     ),
     progress: Nullable(progress),
+    queue: Nullable(queue),
     failure: Nullable(failure),
     warnings: Type.Array(warning, { description: 'What the user should know all the same' }),
     cleanup: Nullable(cleanup),
     ...asked,
+    ...labels,
     attempt: Type.Integer({ description: 'How many attempts have begun, those given back not counted' }),
+    retry_of: Type.Optional(Uuid('The failed task that this one repeats')),
     credentials: Nullable(credentials)
   },
   { title: 'Task', description: 'A task in the words of the specification and of Glance' }

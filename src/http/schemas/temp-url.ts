@@ -45,7 +45,12 @@ export const TempUrlRequest = Type.Object(
       Type.Boolean({ description: 'Makes every URL void that was given out before; without it they stay good' })
     )
   },
-  { ...closed, title: 'TempUrlRequest', description: 'What the next temporary URL is to be like' }
+  {
+    ...closed,
+    title: 'TempUrlRequest',
+    description: 'What the next temporary URL is to be like',
+    examples: [{ ttl_seconds: 3600 }]
+  }
 )
 
 export const TempUrlAnswer = Type.Object(

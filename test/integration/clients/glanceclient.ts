@@ -1,13 +1,8 @@
-import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-
-/** The client of Debian's package python3-glanceclient; another Python on PATH would not find its modules. */
-const GLANCE = '/usr/bin/glance'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { DEBIAN, describeWithClient, printed } from './debian.ts'
 
 export type RunningService = {
   /** Root of the service, without `/v2`. */
@@ -24,8 +19,7 @@ export type RunningService = {
  * does not matter here.
  */
 export function describeGlanceclient(name: string, start: () => Promise<RunningService>): void {
-  if (!existsSync(GLANCE)) console.warn(`skipped: ${name} with python-glanceclient, as ${GLANCE} is missing`)
-  describe.skipIf(!existsSync(GLANCE))(`python-glanceclient against ${name}`, () => {
+  describeWithClient('glance', `python-glanceclient against ${name}`, () => {
     const bytes = Buffer.alloc(1024 * 1024, 'disk')
     let service: RunningService
     let home = ''
@@ -93,7 +87,7 @@ export function describeGlanceclient(name: string, start: () => Promise<RunningS
 
       await expect(glance('task-show', unknown)).rejects.toThrow(`Could not find task ${unknown}`)
       await expect(glance('task-create', '--type', 'export', '--input', '{}')).rejects.toThrow(
-        'input.export_to is required'
+        'input.image_uuid is required'
       )
       await expect(run({ ...service, token: 'nobody' }, home, ['image-list'])).rejects.toThrow(
         'Invalid OpenStack Identity credentials'
@@ -104,13 +98,8 @@ export function describeGlanceclient(name: string, start: () => Promise<RunningS
 
 /** What `glance` printed, by the first two columns of its table. */
 async function run(service: RunningService, home: string, args: readonly string[]): Promise<Record<string, string>> {
-  const { stdout } = await promisify(execFile)(
-    GLANCE,
-    ['--os-image-url', service.url, '--os-auth-token', service.token, ...args],
-    { env: { HOME: home, LC_ALL: 'C.UTF-8', NO_PROXY: '*' } }
-  ).catch((error: { stdout: string; stderr: string }) => {
-    throw new Error(`${error.stdout}${error.stderr}`)
-  })
+  const login = ['--os-image-url', service.url, '--os-auth-token', service.token]
+  const stdout = await printed(home, DEBIAN.glance.file, ...login, ...args)
   const rows = stdout
     .split('\n')
     .flatMap((line) => (line.startsWith('| ') ? [line.split('|').map((cell) => cell.trim())] : []))

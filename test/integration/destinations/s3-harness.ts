@@ -14,7 +14,7 @@ import { Secret } from '../../../src/domain/secret.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
 import type { S3Access } from '../../peers/swift.ts'
-import { type Fault, faultServer } from '../../support/fault-server.ts'
+import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
 
 export const isPart = ({ url }: { url: string }) => url.includes('partNumber=')
@@ -92,6 +92,7 @@ export async function s3Harness(
       return (objects.Contents?.length ?? 0) + (uploads.Uploads?.length ?? 0)
     },
     breakNextPart: (fault: Fault) => faults.inject(fault, isPart),
+    breakNextCommit: (how: 'refused' | 'unheard') => breakStep(faults, how, isComplete, isHead),
     async [Symbol.asyncDispose]() {
       client.destroy()
       signer.destroy()

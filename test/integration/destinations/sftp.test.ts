@@ -73,6 +73,11 @@ async function start(find: () => Promise<Server>, { credentials, settings, host 
       else if (fault.kind === 'reset' || fault.kind === 'hang') proxy.inject(fault)
       else throw new Error(`a connection has no ${fault.kind}`)
     },
+    // The answers of a commit: stat, open, fsync, close; stat, rename.
+    breakNextCommit(how: 'refused' | 'unheard') {
+      proxy.inject({ kind: 'lose answer', number: how === 'refused' ? 3 : 6 })
+      if (how === 'unheard') proxy.inject({ kind: 'reset', afterBytes: 1 })
+    },
     async [Symbol.asyncDispose]() {
       destinations.close()
       await proxy[Symbol.asyncDispose]()
@@ -122,7 +127,6 @@ describeWithPeers(['sshd'], 'OpenSSH', () => {
       expect(await harness.kept()).toBe(1)
     })
 
-    // The answers of a commit: stat, open, fsync, close; stat, rename.
     it.each([
       ['the rename', 6, true],
       ['what comes before', 3, false]

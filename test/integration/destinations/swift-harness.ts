@@ -6,7 +6,7 @@ import { MiB } from '../../../src/domain/bytes.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import type { DestinationHarness } from '../../contracts/destination.contract.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
-import { type Fault, faultServer } from '../../support/fault-server.ts'
+import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
 import type { TestAccount } from './swift-account.ts'
 
@@ -15,6 +15,8 @@ export const isPart = ({ method, url }: { method: string; url: string }) =>
   method === 'PUT' && /\/v1\/[^/]+\/[^/]+\/./.test(url) && !url.includes('multipart-manifest')
 export const isManifest = ({ method, url }: { method: string; url: string }) =>
   method === 'PUT' && url.includes('multipart-manifest=put')
+
+const isHead = ({ method }: { method: string }) => method === 'HEAD'
 
 /** Of any length below this an upload cannot know that it would fit into one request. */
 const UNSURE = 16 * MiB
@@ -64,6 +66,9 @@ export async function contractHarness(settings: Settings, segments: boolean): Pr
   const harness = await swiftHarness(settings)
   return {
     ...harness,
+    ...(segments && {
+      breakNextCommit: (how: 'refused' | 'unheard') => breakStep(harness.faults, how, isManifest, isHead)
+    }),
     atomic: segments,
     marks: true,
     target: (length) => (segments ? harness.target(length + UNSURE, { exact: false }) : harness.target(length))

@@ -7,7 +7,7 @@ import { createHashers } from '../../../src/hashing/hashers.ts'
 import { IMPATIENT } from '../../contracts/destination.contract.ts'
 import { describeWithPeers } from '../../peers/peer.ts'
 import { startSwift } from '../../peers/swift.ts'
-import type { Fault } from '../../support/fault-server.ts'
+import { breakStep, type Fault } from '../../support/fault-server.ts'
 import { TestAccount } from './swift-account.ts'
 import { bytes, chunksOf, isManifest, never, readAll, sent, stored, swiftHarness } from './swift-harness.ts'
 
@@ -283,6 +283,21 @@ describeWithPeers(['swift'], 'swift', () => {
       await expect(upload.commit(never)).resolves.toMatchObject({ location: target.url.href })
       expect(await upload.abort()).toEqual([])
       expect((await harness.read(target))?.equals(large)).toBe(true)
+    })
+
+    it('of which nobody heard can be sent again, and the segments of the object that it replaced are removed', async () => {
+      await using harness = await start()
+      const older = harness.target(LARGE)
+      await stored(harness.destination, older, bytes(LARGE, 1))
+      const target = sameObject(harness, older, LARGE, true)
+      const upload = await sent(harness.destination, target, large)
+      breakStep(harness.faults, 'unheard', isManifest, ({ method }) => method === 'HEAD')
+
+      await expect(upload.commit(never)).rejects.toMatchObject({ permanent: false })
+      await upload.commit(never)
+
+      expect((await harness.read(target))?.equals(large)).toBe(true)
+      expect(await harness.segments()).toHaveLength(2)
     })
 
     it.each<[string, Fault, object]>([

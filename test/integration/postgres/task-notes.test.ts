@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import { NO_LABELS } from '../../../src/domain/task.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
 import { type Claim, LeaseLost, type TaskStore } from '../../../src/export/ports.ts'
 import { createTaskStore } from '../../../src/postgres/task-store.ts'
@@ -55,6 +56,7 @@ async function claimed(exportTo = 'https://example.com/place', owner = 'alice'):
         formatOptions: {},
         options: NO_OPTIONS
       },
+      labels: NO_LABELS,
       credentials: null
     },
     viewerOf(owner)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, type TaskId, taskId } from '../../../src/domain/ids.ts'
+import { NO_LABELS, NO_PROGRESS } from '../../../src/domain/task.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
 import { type Claim, LeaseLost, type NewTask, type TaskStore } from '../../../src/export/ports.ts'
 import { createTaskStore } from '../../../src/postgres/task-store.ts'
@@ -63,6 +64,7 @@ function aTask(image: Awaited<ReturnType<typeof anImage>>, owner = 'alice'): New
       formatOptions: { compression: 'zlib' },
       options: { ...NO_OPTIONS, checksums: ['md5'], verify: 'ranges' }
     },
+    labels: NO_LABELS,
     credentials: {
       kind: 'basic',
       fingerprint: '0123456789ab',
@@ -131,7 +133,7 @@ describe('claiming', () => {
     expect(second).toMatchObject({ epoch: 2, task: { attempts: 2 } })
 
     await expect(store.heartbeat(first, null)).rejects.toThrow(LeaseLost)
-    await expect(store.startTransfer(first, { total: 1, sent: 0, percent: 0 }, null)).rejects.toThrow(LeaseLost)
+    await expect(store.startTransfer(first, NO_PROGRESS, null)).rejects.toThrow(LeaseLost)
     await expect(store.settleSuccess(first, result)).rejects.toThrow(LeaseLost)
     await expect(store.settleFailure(first, 'x', failure)).rejects.toThrow(LeaseLost)
     await expect(store.release(first, { delayMs: 0, countAttempt: true, message: '' })).rejects.toThrow(LeaseLost)
@@ -141,7 +143,7 @@ describe('claiming', () => {
   it('waits for the time a release has set, and hands on what has to be removed', async () => {
     const id = await created()
     const claim = await claimed()
-    await store.startTransfer(claim, { total: 10, sent: 0, percent: 0 }, { uploadId: 'u-1' })
+    await store.startTransfer(claim, NO_PROGRESS, { uploadId: 'u-1' })
     await store.release(claim, { delayMs: HOUR_MS, countAttempt: false, message: 'why' })
     expect(await store.get(ALICE, id)).toMatchObject({ status: 'queued', attempts: 0, message: 'why', progress: null })
     expect(await store.claimDue('w')).toBeUndefined()
@@ -193,7 +195,7 @@ describe('the sweep', () => {
     for (let attempt = 1; attempt <= settings.maxAttempts; attempt++) {
       const claim = await claimed()
       expect(claim.spent).toBeNull()
-      await store.startTransfer(claim, { total: 1, sent: 0, percent: 0 }, { uploadId: 'u' })
+      await store.startTransfer(claim, NO_PROGRESS, { uploadId: 'u' })
       expect((await store.sweep()).failed).toEqual([])
       await leaseRunsOut(id)
     }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import type { ImageId, TaskId } from '../../../src/domain/ids.ts'
 import { taskId } from '../../../src/domain/ids.ts'
-import type { ExportResult } from '../../../src/domain/task.ts'
+import { type ExportResult, NO_LABELS } from '../../../src/domain/task.ts'
 import { type Claim, LeaseLost, type TaskStore } from '../../../src/export/ports.ts'
 import type { ImageStore } from '../../../src/library/ports.ts'
 import { imageStore } from '../../../src/postgres/image-store.ts'
@@ -63,6 +63,7 @@ async function claimed(tempUrl = {}, image?: ImageId): Promise<Claim> {
         formatOptions: { cluster_size: 4096 },
         options: { ...NO_OPTIONS, tempUrl }
       },
+      labels: NO_LABELS,
       credentials: null
     },
     ALICE

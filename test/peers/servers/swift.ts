@@ -24,8 +24,9 @@ const RINGS = 'swift-rings.py'
 const USER = 'swift'
 
 /** Swift's user may not enter every folder that the project is cloned into, so the scripts go where Swift is. */
-const bringScripts = (etc: string): Promise<void[]> =>
-  Promise.all([DAEMON, RINGS].map((name) => copyFile(join(import.meta.dirname, name), join(etc, name))))
+async function bringScripts(etc: string): Promise<void> {
+  for (const name of [DAEMON, RINGS]) await copyFile(join(import.meta.dirname, name), join(etc, name))
+}
 
 /** Where a Swift keeps what a second proxy of it needs. */
 type Inner = Swift & { readonly etc: string; readonly memcachedPort: number }

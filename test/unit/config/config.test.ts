@@ -35,6 +35,11 @@ describe('configuration', () => {
     [{ FILE_ROOT: '/usr/lib', DATA_DIR: '/usr' }, /FILE_ROOT and DATA_DIR may not lie in each other/],
     [{ HOST: '0.0.0.0' }, /HOST must be a loopback address/],
     [{ IDENTITY: 'trusted-headers' }, /KEK_FILE is needed/],
+    [{ TRUSTED_HEADERS_SECRET: 'short' }, /TRUSTED_HEADERS_SECRET must NOT have fewer than 16/],
+    [{ TASK_ATTEMPTS: '30' }, /TASK_ATTEMPTS may be at most TASK_ATTEMPTS_MAX/],
+    [{ TASK_DEADLINE_SECONDS: '700000' }, /TASK_DEADLINE_SECONDS may be at most TASK_DEADLINE_MAX_SECONDS/],
+    [{ DEFAULT_SWIFT_URL: 'swift://h/AUTH_{project_id}' }, /DEFAULT_SWIFT_URL and DEFAULT_SWIFT_AUTH_URL go together/],
+    [{ DEFAULT_SWIFT_URL: 'https://h/x', DEFAULT_SWIFT_AUTH_URL: 'https://k/v3' }, /DEFAULT_SWIFT_URL must be swift:/],
     [{ KEK: KEY, KEK_FILE: '/keys/kek.json' }, /KEK and KEK_FILE exclude each other/],
     [{ KEK: `${KEY},c2hvcnQ=` }, /KEK must be keys of 32 bytes/],
     [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL must start with postgres/],
@@ -53,10 +58,18 @@ describe('configuration', () => {
   })
 
   it('takes keys and shows them nowhere', () => {
-    const config = read({ IDENTITY: 'trusted-headers', KEK: `${KEY}, ${KEY}` })
+    const config = read({ IDENTITY: 'trusted-headers', TRUSTED_PROXIES: '10.0.0.0/8', KEK: `${KEY}, ${KEY}` })
     expect(config.KEK?.unwrap()).toEqual([Buffer.alloc(32, 'k'), Buffer.alloc(32, 'k')])
     expect(`${JSON.stringify(config)}${inspect(config, { depth: 9 })}`).not.toContain(KEY.slice(0, 8))
     expect(() => read({ KEK: 'CANARY' })).toThrow(/^(?!.*CANARY)/s)
+  })
+
+  it('takes the secret of a proxy and shows it nowhere', () => {
+    const secret = 'CANARY of the proxy'
+    const config = read({ IDENTITY: 'trusted-headers', TRUSTED_HEADERS_SECRET: secret, KEK: KEY })
+
+    expect(config.TRUSTED_HEADERS_SECRET?.unwrap()).toBe(secret)
+    expect(`${JSON.stringify(config)}${inspect(config, { depth: 9 })}`).not.toContain('CANARY')
   })
 
   it('wants a database of its own for split processes', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { constants, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,9 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { UploadTarget } from '../../../src/destinations/destination.ts'
 import { fileFailure } from '../../../src/destinations/file/failures.ts'
 import { createFileDestination } from '../../../src/destinations/file/file.ts'
-import { projectFolder } from '../../../src/destinations/file/place.ts'
+import { Folder } from '../../../src/destinations/file/folder.ts'
+import { Place, projectFolder } from '../../../src/destinations/file/place.ts'
+import { FileUpload } from '../../../src/destinations/file/upload.ts'
 import { MiB } from '../../../src/domain/bytes.ts'
 import { ownerId } from '../../../src/domain/ids.ts'
 import { describeDestination } from '../../contracts/destination.contract.ts'
@@ -406,3 +408,38 @@ describe.skipIf(obstacle)(
     })
   }
 )
+
+describe('a commit that failed after the file had its name', () => {
+  it.each([
+    ['replace', true],
+    ['stand beside', false]
+  ])('may be called again, where the file is to %s others', async (_case, replace) => {
+    await using harness = await start()
+    const target = harness.target(4, { object: { replace } })
+    let broken = true
+    class BreakingPlace extends Place {
+      override async open(missing: 'make' | 'fail' | 'stay') {
+        const folder = await super.open(missing)
+        const { sync } = Folder.prototype
+        folder.sync = async () => {
+          await sync.call(folder)
+          if (missing === 'fail' && broken) throw Object.assign(new Error('EIO'), { errno: -5, code: 'EIO' })
+        }
+        return folder
+      }
+    }
+    const place = new BreakingPlace(harness.root, target)
+    await using folder = await place.open('make')
+    await (await folder.file('.part', constants.O_WRONLY | constants.O_CREAT)).close()
+    const upload = new FileUpload(place, target, '.part')
+    await upload.putPart(whole(4), bytes('mine'), never)
+
+    await expect(upload.commit(never)).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })
+    broken = false
+    expect(await upload.commit(never)).toEqual({ location: target.url.href })
+    await upload.abort()
+
+    expect((await harness.read(target))?.toString()).toBe('mine')
+    expect(harness.kept()).toBe(1)
+  })
+})

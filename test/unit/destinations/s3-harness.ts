@@ -3,7 +3,7 @@ import type { Credentials, Part, UploadTarget } from '../../../src/destinations/
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
-import { type Fault, faultServer } from '../../support/fault-server.ts'
+import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { type S3ServerSettings, s3Server } from '../../support/s3-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
 
@@ -42,6 +42,7 @@ export async function s3Harness(
     read: async ({ url }: { url: URL }) => stored(url)?.body,
     kept: () => server.objects.size + server.uploads.size,
     breakNextPart: (fault: Fault) => faults.inject(fault, ({ method }) => method === 'PUT'),
+    breakNextCommit: (how: 'refused' | 'unheard') => breakStep(faults, how, isComplete, isHead),
     async [Symbol.asyncDispose]() {
       destinations.close()
       await faults[Symbol.asyncDispose]()

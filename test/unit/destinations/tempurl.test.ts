@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { UploadTarget } from '../../../src/destinations/destination.ts'
+import { Staging } from '../../../src/destinations/tempurl/staging.ts'
 import { createTempUrlDestination } from '../../../src/destinations/tempurl/tempurl.ts'
+import { TempUrlUpload } from '../../../src/destinations/tempurl/upload.ts'
+import type { TaskId } from '../../../src/domain/ids.ts'
 import { StagingFull } from '../../../src/domain/temp-url-errors.ts'
 import { describeDestination } from '../../contracts/destination.contract.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
@@ -90,5 +93,37 @@ describe('a temporary URL', () => {
   it('takes no credentials', () => {
     const url = new URL('tempurl:///staged/x')
     expect(() => harness.destination.check(url, { kind: 'basic' })).toThrow('takes no credentials')
+  })
+})
+
+describe.each(['virtual', 'staged'] as const)('a commit of a %s file that failed after it had its name', (kind) => {
+  it('may be called again', async () => {
+    const harness = await start()
+    let broken = true
+    class BreakingStaging extends Staging {
+      override async sync(task: TaskId) {
+        await super.sync(task)
+        if (broken) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      }
+    }
+    const staging = new BreakingStaging({ dir: harness.dir, reserveBytes: 0 })
+    const target = targetOf(kind, 4)
+    await staging.begin(target.marks.taskId, 'a.part')
+    const upload = new TempUrlUpload(staging, target, 'a.part')
+    await upload.putPart(
+      { number: 1, offset: 0, length: 4 },
+      (async function* () {
+        yield Buffer.from('mine')
+      })(),
+      never
+    )
+
+    await expect(upload.commit(never)).rejects.toThrow('EIO')
+    broken = false
+    expect(await upload.commit(never)).toEqual({ location: target.url.href })
+    await upload.abort()
+
+    expect(await staging.length(target.marks.taskId)).toBe(4)
+    await harness[Symbol.asyncDispose]()
   })
 })

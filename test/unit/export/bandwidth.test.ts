@@ -40,3 +40,24 @@ it('waiting ends with the attempt', async () => {
 
   await expect(bandwidth.take(1, AbortSignal.abort(new Error('lease lost')))).rejects.toThrow()
 })
+
+it('another speed holds for those who wait already', async () => {
+  const { bandwidth, time } = slowly(1_000)
+  await bandwidth.take(10_000, never)
+  const waiting = bandwidth.take(1, never) // for 10 seconds
+  bandwidth.allow(100_000)
+
+  await waiting
+
+  expect(time.waited).toBeLessThan(1_000)
+})
+
+it('no limit is no waiting, also after one', async () => {
+  const { bandwidth, time } = slowly(1_000)
+  await bandwidth.take(10_000, never)
+
+  bandwidth.allow(undefined)
+  await bandwidth.take(10_000, never)
+
+  expect([time.waited, bandwidth.wasHeldBack()]).toEqual([0, false])
+})

@@ -8,14 +8,17 @@ import { GiB, MiB } from '../../../src/domain/bytes.ts'
 import { type ExportOptions, NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
 import { Secret } from '../../../src/domain/secret.ts'
-import type { ExportResult, Failure, Task } from '../../../src/domain/task.ts'
-import type { Claim, TaskNote, TaskStore } from '../../../src/export/ports.ts'
+import { type Cancel, type ExportResult, type Failure, NO_LABELS, type Task } from '../../../src/domain/task.ts'
+import { Bandwidth } from '../../../src/export/bandwidth.ts'
+import { isCanceled } from '../../../src/export/canceled.ts'
+import { CancelRequested, type Claim, type TaskNote, type TaskStore } from '../../../src/export/ports.ts'
 import { runNextExport } from '../../../src/export/run-export.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import type { ImageSource } from '../../../src/images/image-source.ts'
 import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { createCompressors } from '../../../src/pipeline/compressors.ts'
+import { impatientRules } from '../../support/sending.ts'
 
 /** A raw image of 3 MiB, a third of it data. */
 export const IMAGE = Buffer.concat([
@@ -67,6 +70,7 @@ type Row = {
   result?: ExportResult
   failure?: Failure
   message: string
+  cancel?: Cancel
 } & { -readonly [K in keyof TaskNote]: TaskNote[K] }
 
 /** One task in memory and a worker for it. The store's methods may be replaced to die at a moment of the test's choice. */
@@ -92,6 +96,7 @@ export function oneTask(
       ...wanted,
       options: { ...NO_OPTIONS, ...options }
     },
+    labels: NO_LABELS,
     exportId,
     status: 'queued',
     message: '',
@@ -102,6 +107,10 @@ export function oneTask(
     cleanup: null,
     credentials: null,
     attempts: 0,
+    version: 1,
+    cancel: null,
+    retryOf: null,
+    ahead: null,
     createdAt: new Date(),
     updatedAt: new Date(),
     startedAt: null,
@@ -112,12 +121,24 @@ export function oneTask(
   const url = `memory://place/folder/${options?.object?.key_template ?? exportId}`
   const never = () => Promise.reject(new Error('not used by a worker'))
 
+  const refuseCanceled = () => {
+    if (row.cancel) throw new CancelRequested(row.cancel)
+  }
+
   const tasks: TaskStore = {
     exportableImage: never,
     create: never,
     get: never,
     list: never,
+    summaries: never,
     sweep: never,
+    cancel: never,
+    change: never,
+    remove: never,
+    versions: never,
+    createdBefore: never,
+    usage: never,
+    forget: never,
     pace: async () => undefined,
     async claimDue() {
       if (row.status === 'success' || row.status === 'failure') return undefined
@@ -134,21 +155,28 @@ export function oneTask(
         uploadState: row.uploadState,
         objectUrl: url,
         suffix: row.suffix ?? 0,
-        sent: row.sent ?? null
+        sent: row.sent ?? null,
+        cancel: row.cancel ?? null
       }
     },
-    async heartbeat() {},
+    async heartbeat() {
+      return { cancel: row.cancel ?? null, bandwidthBps: undefined }
+    },
     async note(_claim, note) {
+      if (note.sent) refuseCanceled()
       Object.assign(row, note)
     },
     async startTransfer(_claim, _progress, uploadState) {
+      refuseCanceled()
       row.status = 'transferring'
       row.uploadState = uploadState
     },
     async settleSuccess(_claim, result) {
+      refuseCanceled()
       Object.assign(row, { status: 'success', result })
     },
     async settleFailure(_claim, message, failure) {
+      if (!isCanceled(failure)) refuseCanceled()
       Object.assign(row, { status: 'failure', message, failure })
     },
     async release(_claim, released) {
@@ -165,6 +193,8 @@ export function oneTask(
       limits: { maxVirtualSize: GiB },
       formats: createFormats(),
       engine,
+      retryRules: impatientRules(),
+      bandwidth: new Bandwidth(undefined),
       destinations: onlyDestination(destination),
       opener: { open: () => new Secret({ kind: 'none' }) },
       times: { leaseMs: 30_000 },

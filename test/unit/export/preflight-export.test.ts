@@ -4,6 +4,7 @@ import { diskReaders } from '../../../src/disks/registry.ts'
 import { DestinationInvalid } from '../../../src/domain/destination-errors.ts'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId } from '../../../src/domain/ids.ts'
+import { NO_LABELS } from '../../../src/domain/task.ts'
 import { preflightExport } from '../../../src/export/preflight-export.ts'
 import type { ExportBody } from '../../../src/export/resolve-request.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
@@ -16,7 +17,8 @@ const BODY: ExportBody = {
   exportTo: 'memory://place/folder',
   exportFormat: 'raw',
   formatOptions: {},
-  options: NO_OPTIONS
+  options: NO_OPTIONS,
+  labels: NO_LABELS
 }
 const PASSING = [
   { id: 'dest.auth', run: async () => undefined },

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ExportOptions } from '../../../src/domain/export-options.ts'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import { NO_LABELS } from '../../../src/domain/task.ts'
 import { contentIdOf } from '../../../src/export/content-id.ts'
 import { endingOf } from '../../../src/export/endings.ts'
 import { estimateOf } from '../../../src/export/estimate.ts'
@@ -30,7 +31,8 @@ const resolve = (
       exportTo: more.exportTo ?? 'memory://place/folder',
       exportFormat: 'vmdk',
       formatOptions: {},
-      options: { ...NO_OPTIONS, ...options }
+      options: { ...NO_OPTIONS, ...options },
+      labels: NO_LABELS
     },
     new Date('2026-11-22T06:50:39Z')
   )
@@ -125,6 +127,6 @@ describe('the pause before the next attempt', () => {
     const cause = failure('throttled', 'h', { retryAfterMs: 10 ** 9 })
     const claim = { task: { attempts: 1 }, maxAttempts: 5, spent: null } as never
 
-    expect(endingOf(cause, claim, 'preflight')).toMatchObject({ status: 'again', delayMs: 3_600_000 })
+    expect(endingOf(cause, claim, 'preflight', null)).toMatchObject({ status: 'again', delayMs: 3_600_000 })
   })
 })

@@ -178,6 +178,22 @@ describe('an object that is not what was sent', () => {
     expect(place.objects.get(url)?.bytes.equals(IMAGE)).toBe(true)
   })
 
+  it('is told of when the destination keeps it', async () => {
+    const place = memoryDestination({ spoil: flipped })
+    const kept = { ...place.destination, remove: async () => {} }
+    const { row, runOnce } = oneTask(kept, engine, { options: { verify: 'full' } })
+
+    await runOnce()
+
+    expect(row).toMatchObject({
+      cleanup: {
+        state: 'partial',
+        removed: [],
+        left: [{ what: 'the written object', why: expect.stringContaining('remove it there') }]
+      }
+    })
+  })
+
   it('is not left behind when the last attempt fails on it', async () => {
     const place = memoryDestination({ spoil: flipped })
     const { row, runOnce } = oneTask(place.destination, engine, { options: { verify: 'ranges' } })
@@ -314,28 +330,12 @@ describe('a compressed file whose head is sent last', () => {
   const zlib = { exportFormat: 'qcow2', formatOptions: { compression: 'zlib' } } as const
   const parts = { anyOrder: true, partBytes: 64 * KiB }
 
-  it('has no .sha256 sidecar, and says so', async () => {
+  it('has its SHA-256 after it was read back whole', async () => {
     const place = memoryDestination(parts)
-    const { row } = await runOf(place, { sidecars: ['sha256', 'manifest'] })
-
-    expect(row).toMatchObject({ status: 'success', warnings: [{ code: 'SIDECAR_NOT_WRITTEN' }] })
-    expect(row.result?.sidecars).toEqual({ manifest: expect.stringMatching(/\.manifest\.json$/) })
-    expect(row.result).toMatchObject({ sha256: null, composite: { partBytes: 64 * KiB } })
-  })
-
-  it('has one, and its SHA-256, after it was read back whole', async () => {
-    const place = memoryDestination(parts)
-    const { row, url } = await runOf(place, { sidecars: ['sha256'], verify: 'full' })
+    const { row, url } = await runOf(place, { verify: 'full' })
 
     const whole = sha256(place.objects.get(url)?.bytes ?? Buffer.of())
     expect(row.result).toMatchObject({ sha256: whole, verify: { level: 'full', ok: true } })
-    expect(place.objects.get(`${url}.sha256`)?.bytes.toString()).toBe(`${whole}  ${url.split('/').at(-1)}\n`)
-  })
-
-  it('is read whole when ranges are asked for, and says so', async () => {
-    const { row } = await runOf(memoryDestination(parts), { verify: 'ranges' })
-
-    expect(row).toMatchObject({ result: { verify: { level: 'full' } }, warnings: [{ code: 'VERIFY_READ_WHOLE' }] })
   })
 
   const runOf = async (place: ReturnType<typeof memoryDestination>, options: object) => {

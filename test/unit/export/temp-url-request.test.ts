@@ -56,7 +56,7 @@ describe('a temporary URL', () => {
 it('waits, uncounted, while there is no room to keep its file, and says so', () => {
   const claim = { task: { attempts: 5 }, maxAttempts: 5, spent: null } as unknown as Claim
 
-  expect(endingOf(new StagingFull(), claim, 'transferring')).toMatchObject({
+  expect(endingOf(new StagingFull(), claim, 'transferring', null)).toMatchObject({
     status: 'again',
     countAttempt: false,
     message: expect.stringContaining('make room')

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createHashers } from '../../../src/hashing/hashers.ts'
+import { contentHashOf } from '../../support/content-hash.ts'
 
 const hashers = createHashers(2)
 afterAll(() => hashers.close())
@@ -52,5 +53,30 @@ describe('hashers', () => {
     await refused
     await expect(unasked.digest()).rejects.toThrow('has ended')
     expect(givenBack).toBe(1)
+  })
+
+  it('computes the hash of a content, with the place of every piece', async () => {
+    const disk = Buffer.alloc(300_000)
+    disk.fill('a', 100_000, 250_000)
+    const hash = hashers.startContent(disk.length)
+    hash.update(100_000, disk.subarray(100_000, 170_000), () => {})
+    hash.update(170_000, shared('a'.repeat(80_000)), () => {})
+
+    expect(await hash.digest()).toBe(contentHashOf(disk))
+  })
+
+  it('gives the bytes of a stream that was given up back, and takes no more', async () => {
+    const hash = hashers.start('sha256')
+    let givenBack = 0
+    const first = new Promise<void>((resolve) => hash.update(Buffer.alloc(1 << 20), resolve))
+    hash[Symbol.dispose]()
+    hash.update(Buffer.from('too late'), () => givenBack++)
+    await first
+
+    expect(givenBack).toBe(1)
+    await expect(hash.digest()).rejects.toThrow('has ended')
+    const other = hashers.start('sha256')
+    other.update(Buffer.from('x'), () => {})
+    expect(await other.digest()).toBe(createHash('sha256').update('x').digest('hex'))
   })
 })

@@ -1,5 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { afterAll } from 'vitest'
+import { capabilitiesOf } from '../../../src/compose/capabilities.ts'
+import { readConfig } from '../../../src/config.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { MarkerNotFound, TaskNotFound } from '../../../src/domain/errors.ts'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
@@ -13,9 +15,11 @@ import {
   ImageProtected,
   UploadConflict
 } from '../../../src/domain/image-errors.ts'
-import { isTerminal, type Task } from '../../../src/domain/task.ts'
+import { IdempotencyKeyReused } from '../../../src/domain/request-errors.ts'
+import { isTerminal, NO_LABELS, type Task } from '../../../src/domain/task.ts'
 import { TempUrlAbsent } from '../../../src/domain/temp-url-errors.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
+import type { OnceAsked } from '../../../src/export/once.ts'
 import type { PreflightReport } from '../../../src/export/preflight-export.ts'
 import { type ExportBody, resolveRequest } from '../../../src/export/resolve-request.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
@@ -26,6 +30,7 @@ import type { TaskUses } from '../../../src/http/uses.ts'
 import type { Library } from '../../../src/library/library.ts'
 import type { ImageFields } from '../../../src/library/ports.ts'
 import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
+import { memoryLife } from './memory-life.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
@@ -37,6 +42,8 @@ export class MemoryService {
   readonly data = new Map<string, Buffer>()
   /** What the last `createExport` was given. */
   asked: unknown
+  once: OnceAsked | undefined
+  readonly #keys = new Map<string, { readonly body: string; readonly task: string }>()
   #clock = Date.parse('2026-11-22T06:50:39.123Z')
 
   now(): Date {
@@ -68,23 +75,30 @@ export class MemoryService {
   changeTask(id: string, change: Partial<Task>): void {
     const task = this.tasks.get(id)
     if (!task) throw new Error(`no task ${id}`)
-    this.tasks.set(id, { ...task, updatedAt: this.now(), ...change })
+    this.tasks.set(id, { ...task, version: task.version + 1, updatedAt: this.now(), ...change })
   }
 
-  readonly taskUses: TaskUses = {
-    createExport: async (viewer, requestId, body) => {
+  readonly #records: Pick<TaskUses, 'createExport' | 'preflightExport' | 'getTask' | 'listTasks' | 'wholeTasks'> = {
+    createExport: async (viewer, requestId, body, once) => {
       this.asked = body
+      this.once = once
+      const earlier = this.#created(viewer, once)
+      if (earlier) return { task: earlier, replayed: true }
       const { request, destination, credentials, objectUrl } = await this.#resolve(viewer, body)
       destination.check(objectUrl, credentials)
       const image = this.#visibleImage(viewer, body.imageId)
       if (image.status !== 'active') throw new ImageNotActive(image.id, image.status)
-      return this.addTask({
+      const task = this.addTask({
         owner: viewer.owner,
         userId: viewer.userId,
         requestId,
         request,
+        labels: body.labels,
+        retryOf: body.retryOf ?? null,
         credentials: credentials ? { kind: credentials.kind, fingerprint: '0123456789ab', state: 'sealed' } : null
       })
+      if (once) this.#keys.set(keyOf(viewer, once), { body: JSON.stringify(once.body), task: task.id })
+      return { task, replayed: false }
     },
     preflightExport: async (viewer, body) => {
       this.asked = body
@@ -96,7 +110,8 @@ export class MemoryService {
       if (!task || !mayRead(viewer, task)) throw new TaskNotFound(id)
       return task
     },
-    listTasks: async (viewer, { marker, order, statuses, imageId, limit }) => {
+    listTasks: (viewer, query) => this.#records.wholeTasks(viewer, query),
+    wholeTasks: async (viewer, { marker, order, statuses, imageId, limit }) => {
       const rows = [...this.tasks.values()]
         .filter((task) => mayRead(viewer, task))
         .filter((task) => !statuses || statuses.includes(task.status))
@@ -104,6 +119,8 @@ export class MemoryService {
       return pageOf(order[0]?.direction === 'desc' ? rows.reverse() : rows, marker, limit)
     }
   }
+
+  readonly taskUses: TaskUses = { ...this.#records, ...memoryLife(this, this.#records) }
 
   readonly library: Library = {
     createImage: async (viewer, { id, ...fields }) => {
@@ -191,6 +208,12 @@ export class MemoryService {
     })
   }
 
+  #created(viewer: Viewer, once: OnceAsked | undefined): Task | undefined {
+    const known = once && this.#keys.get(keyOf(viewer, once))
+    if (known && known.body !== JSON.stringify(once.body)) throw new IdempotencyKeyReused()
+    return known && this.tasks.get(known.task)
+  }
+
   #resolve(viewer: Viewer, body: ExportBody) {
     const tasks = {
       exportableImage: async (_viewer: Viewer, id: ImageId) => {
@@ -236,6 +259,13 @@ export const appOver = (service: MemoryService, change: Partial<AppParts> = {}) 
     formats: ['raw', 'qcow2'],
     diskFormats: ['raw', 'qcow2'],
     credentialSchemas: destinations.credentialSchemas,
+    capabilities: capabilitiesOf({
+      config: readConfig({}, { split: false }),
+      tasks: { usage: async () => ({ activeTasks: 0, bytesToday: 0 }) },
+      formats,
+      destinations,
+      diskFormats: ['raw', 'qcow2']
+    }),
     ...change
   })
 
@@ -251,6 +281,8 @@ async function* reusingOneBuffer(bytes: Buffer, signal: AbortSignal): AsyncGener
     yield buffer.subarray(0, bytes.copy(buffer, 0, at))
   }
 }
+
+const keyOf = ({ owner }: Viewer, { operation, key }: OnceAsked): string => JSON.stringify([owner, operation, key])
 
 const mayRead = (viewer: Viewer, row: { readonly owner: string }): boolean => viewer.admin || row.owner === viewer.owner
 
@@ -290,6 +322,7 @@ const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
     formatOptions: {},
     options: NO_OPTIONS
   },
+  labels: NO_LABELS,
   status: 'queued',
   message: '',
   progress: null,
@@ -299,6 +332,10 @@ const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
   cleanup: null,
   credentials: null,
   attempts: 0,
+  version: 1,
+  cancel: null,
+  retryOf: null,
+  ahead: null,
   startedAt: null,
   finishedAt: null,
   expiresAt: null

@@ -3,15 +3,17 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { openapiDocument } from '../../../src/start/openapi.ts'
+import { apiDocuments } from '../../../src/start/openapi.ts'
 
 const ROOT = new URL('../../../', import.meta.url)
 
-describe('openapi/openapi.json', () => {
-  test('is what the routes say; npm run openapi writes it', async () => {
-    expect(await readFile(new URL('openapi/openapi.json', ROOT), 'utf8')).toBe(await openapiDocument())
-  })
+const documents = await apiDocuments()
 
+test.each(Object.keys(documents))('openapi/%s is what the service serves; npm run openapi writes it', async (name) => {
+  expect(await readFile(new URL(`openapi/${name}`, ROOT), 'utf8')).toBe(documents[name])
+})
+
+describe('openapi/openapi.json', () => {
   test('passes redocly lint', async () => {
     const cli = fileURLToPath(new URL('node_modules/@redocly/cli/bin/cli.js', ROOT))
     const run = promisify(execFile)(process.execPath, [cli, 'lint', 'openapi/openapi.json', '--format=json'], {
@@ -25,15 +27,37 @@ describe('openapi/openapi.json', () => {
   })
 
   test('says of every operation who may use it, what it is for and how it can fail', async () => {
-    const { paths } = JSON.parse(await openapiDocument()) as { paths: Record<string, Record<string, Operation>> }
-    const operations = Object.values(paths).flatMap((path) => Object.values(path))
+    const document = JSON.parse(documents['openapi.json'] ?? '') as Document
+    const operations = Object.values(document.paths).flatMap((path) => Object.values(path))
 
     expect(operations.length).toBeGreaterThan(15)
-    for (const { summary, description, security, responses } of operations) {
-      expect([summary, description]).toEqual([expect.any(String), expect.any(String)])
-      expect('401' in responses).toBe(security === undefined)
+    for (const { operationId, summary, description, security, responses } of operations) {
+      expect([operationId, summary, description]).toEqual(Array(3).fill(expect.any(String)))
+      expect(['401', '429'].map((status) => status in responses)).toEqual(Array(2).fill(security === undefined))
     }
+    const bodies = operations.flatMap(({ requestBody }) => Object.values(requestBody?.content ?? {}))
+    expect(bodies.filter((body) => !hasExample(document, body))).toEqual([])
+    expect(bodies.length).toBeGreaterThan(5)
+    expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
   })
 })
 
-type Operation = { summary?: string; description?: string; security?: []; responses: Record<string, unknown> }
+/** Of request bodies: beside the schema, or in each of its forms. */
+function hasExample({ components }: Document, { schema, example, examples }: Body): boolean {
+  const forms = (schema.anyOf ?? [schema]).map(({ $ref = '' }) => components.schemas[$ref.split('/').at(-1) ?? ''])
+  return example !== undefined || examples !== undefined || forms.every((form) => form?.examples !== undefined)
+}
+
+type Body = { schema: { $ref?: string; anyOf?: { $ref?: string }[] }; example?: unknown; examples?: unknown }
+type Document = {
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, { examples?: unknown[] }> }
+}
+type Operation = {
+  requestBody?: { content: Record<string, Body> }
+  operationId?: string
+  summary?: string
+  description?: string
+  security?: []
+  responses: Record<string, unknown>
+}

@@ -72,8 +72,8 @@ describe('methods', () => {
     ['DELETE', '/v2/tasks', 'GET, POST'],
     ['PATCH', '/v2/tasks', 'GET, POST'],
     ['HEAD', '/v2/tasks', 'GET, POST'],
-    ['DELETE', `/v2/tasks/${id}`, 'GET'],
-    ['PUT', `/v2/tasks/${id}`, 'GET'],
+    ['DELETE', `/v2/tasks/${id}`, 'GET, PATCH'],
+    ['PUT', `/v2/tasks/${id}`, 'GET, PATCH'],
     ['POST', '/v2/schemas/task', 'GET'],
     ['HEAD', `/v2/images/${id}/file`, 'GET, PUT']
   ] as const)('%s %s is 405 and says what is allowed', async (method, url, allow) => {

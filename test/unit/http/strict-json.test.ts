@@ -41,6 +41,13 @@ describe('parseStrictJson', () => {
     expect(() => parse(text)).toThrow(why)
   })
 
+  test('takes a thousand names and no more', () => {
+    const names = (count: number) => `[${Array.from({ length: count }, (_, index) => `{"k${index}":0}`).join()}]`
+
+    expect(() => parse(names(1000))).not.toThrow()
+    expect(() => parse(names(1001))).toThrow('more than 1000 fields')
+  })
+
   test('takes 32 levels', () => {
     expect(() => parse('['.repeat(32) + ']'.repeat(32))).not.toThrow()
   })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import { NO_LABELS, NO_PROGRESS } from '../../../src/domain/task.ts'
 import { appOver, MemoryService, token } from './memory-service.ts'
 
 const IMAGE = 'deadbeef-dead-dead-dead-beefbeefbeef'
@@ -46,8 +47,13 @@ describe('POST /v2/tasks', () => {
       image_uuid: IMAGE,
       export_to: TO,
       export_format: 'qcow2',
+      description: '',
+      tags: [],
+      metadata: {},
+      priority: 'normal',
       phase: 'accepted',
       progress: null,
+      queue: null,
       failure: null,
       warnings: [],
       cleanup: null,
@@ -72,7 +78,8 @@ describe('POST /v2/tasks', () => {
       exportTo: TO,
       exportFormat: 'raw',
       formatOptions: {},
-      options: NO_OPTIONS
+      options: NO_OPTIONS,
+      labels: NO_LABELS
     })
   })
 
@@ -113,7 +120,10 @@ describe('POST /v2/tasks', () => {
       { type: 'export', input: {} },
       ['input.export_format is required', 'input needs exactly one of image_uuid, image_id']
     ],
-    [{ ...flat, type: 'export', input: {} }, ['type is not a known field', 'input is not a known field']],
+    [
+      { ...flat, type: 'export', input: {} },
+      ['type belongs to another form of this request', 'input belongs to another form of this request']
+    ],
     [[], ['The body must be an object, but is an array']],
     ['export', ['The body must be an object, but is a string']]
   ])('names everything that is wrong with %j', async (payload, texts) => {
@@ -200,7 +210,8 @@ describe('POST /v2/images/{id}/export', () => {
       exportTo: TO,
       exportFormat: 'qcow2',
       formatOptions: {},
-      options: NO_OPTIONS
+      options: NO_OPTIONS,
+      labels: NO_LABELS
     })
   })
 
@@ -241,9 +252,12 @@ describe('GET /v2/tasks/{id}', () => {
   })
 
   test('shows how far a transfer is', async () => {
-    const task = await show({ status: 'transferring', progress: { total: 3000, sent: 1000, percent: 33.33 } })
+    const task = await show({
+      status: 'transferring',
+      progress: { ...NO_PROGRESS, total: 3000, sent: 1000, percent: 33.33 }
+    })
 
-    expect(task.progress).toEqual({ bytes_total: 3000, bytes_sent: 1000, percent: 33.3 })
+    expect(task.progress).toMatchObject({ bytes_total: 3000, bytes_sent: 1000, percent: 33.3 })
   })
 
   test('shows a waiting retry', async () => {

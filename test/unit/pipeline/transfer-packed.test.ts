@@ -3,11 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MiB } from '../../../src/domain/bytes.ts'
 import { AllocationMap } from '../../../src/formats/allocation-map.ts'
 import { packedQcow2 } from '../../../src/formats/packed-qcow2.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
 import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { type Compressors, createCompressors } from '../../../src/pipeline/compressors.ts'
 import { transferPacked } from '../../../src/pipeline/transfer-packed.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
 import { mixedDisk } from '../../support/mixed-disk.ts'
+import { NOTHING_MORE, sendingTo } from '../../support/sending.ts'
 
 class CountedBuffers extends Buffers {
   lent = 0
@@ -27,10 +29,11 @@ const PART_BYTES = 4 * MiB
 
 describe('transferPacked', () => {
   let compressors: Compressors
+  const hashers = createHashers(1)
   beforeAll(() => {
     compressors = createCompressors(2)
   })
-  afterAll(() => compressors.close())
+  afterAll(() => Promise.all([compressors.close(), hashers.close()]))
 
   const noise = async () => {
     const size = 64 * MiB
@@ -54,9 +57,9 @@ describe('transferPacked', () => {
         for await (const _chunk of body);
       }
     })
-    const engine = { compressors, buffers }
+    const engine = { compressors, hashers, buffers }
 
-    const transferring = transferPacked(source, upload, engine, new AbortController().signal, () => {})
+    const transferring = transferPacked(source, sendingTo(upload), engine, NOTHING_MORE, () => {})
     while (state.underWay < 2) await sleep(10)
     await sleep(300)
     open()
@@ -82,7 +85,7 @@ describe('transferPacked', () => {
       }
     })
 
-    await transferPacked(source, upload, { compressors, buffers }, new AbortController().signal, () => {})
+    await transferPacked(source, sendingTo(upload), { compressors, hashers, buffers }, NOTHING_MORE, () => {})
     expect(buffers.lent).toBe(0)
   })
 
@@ -95,8 +98,8 @@ describe('transferPacked', () => {
         for await (const _chunk of body) if (part.number === 3) throw new Error('refused part 3')
       }
     })
-    const engine = { compressors, buffers: new Buffers() }
-    await expect(transferPacked(source, upload, engine, new AbortController().signal, () => {})).rejects.toThrow(
+    const engine = { compressors, hashers, buffers: new Buffers() }
+    await expect(transferPacked(source, sendingTo(upload), engine, NOTHING_MORE, () => {})).rejects.toThrow(
       'refused part 3'
     )
     expect(state.underWay).toBe(0)

@@ -9,6 +9,7 @@ import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { transfer } from '../../../src/pipeline/transfer.ts'
 import { memoryDisk, type Run } from '../../support/memory-disk.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
+import { NOTHING_MORE, sendingTo } from '../../support/sending.ts'
 
 async function prepared(virtualSize: number, runs: Run[]) {
   const disk = memoryDisk(virtualSize, runs)
@@ -20,7 +21,6 @@ const RUNS = [
   { offset: 0, length: 3 * MiB },
   { offset: 10 * MiB + 512, length: 700 * KiB }
 ]
-const never = new AbortController().signal
 const hashers = createHashers(1)
 const engine = { hashers, buffers: new Buffers() }
 afterAll(() => hashers.close())
@@ -35,12 +35,12 @@ describe('transfer', () => {
     const { upload, file, state } = memoryUpload(source.layout.length, options)
     let sent = 0
 
-    const { sha256, parts } = await transfer(source, upload, engine, never, (bytes) => {
+    const { sha256, parts } = await transfer(source, sendingTo(upload), engine, NOTHING_MORE, (bytes) => {
       sent += bytes
     })
 
     const whole = memoryUpload(source.layout.length, {})
-    await transfer(await prepared(16 * MiB, RUNS), whole.upload, engine, never, () => {})
+    await transfer(await prepared(16 * MiB, RUNS), sendingTo(whole.upload), engine, NOTHING_MORE, () => {})
     expect(file.equals(whole.file)).toBe(true)
     expect(sha256).toBe(createHash('sha256').update(file).digest('hex'))
     expect([sent, parts]).toEqual([source.layout.length, state.parts])
@@ -62,7 +62,7 @@ describe('transfer', () => {
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     })
 
-    const transferring = transfer({ disk, layout }, upload, engine, stop.signal, () => {})
+    const transferring = transfer({ disk, layout }, sendingTo(upload, stop.signal), engine, NOTHING_MORE, () => {})
     let before = -1
     while (readBytes() !== before) {
       before = readBytes()
@@ -75,14 +75,52 @@ describe('transfer', () => {
     expect(before).toBeLessThanOrEqual(mebibytes * MiB)
   })
 
+  it('runs no further ahead in a file that has nothing to read', async () => {
+    const { disk } = await prepared(MiB, [])
+    let made = 0
+    const layout = {
+      length: 1024 * 1024 * MiB,
+      *segments(from: number, to: number) {
+        for (let at = from; at < to; at += MiB) {
+          made++
+          yield { kind: 'zero', length: MiB } as const
+        }
+      }
+    }
+    const stop = new AbortController()
+    const { upload } = memoryUpload(0, {
+      partBytes: layout.length,
+      put: (_part, _body, signal) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })
+
+    const transferring = transfer({ disk, layout }, sendingTo(upload, stop.signal), engine, NOTHING_MORE, () => {})
+    let before = -1
+    while (made !== before) {
+      before = made
+      await sleep(200)
+    }
+    stop.abort(new Error('enough'))
+
+    await expect(transferring).rejects.toThrow('enough')
+    expect(before).toBeGreaterThan(32)
+    expect(before).toBeLessThanOrEqual(64 + 4)
+  })
+
   it('does not read far ahead of the hash', async () => {
     const { disk, layout } = await prepared(64 * MiB, [{ offset: 0, length: 64 * MiB }])
     const unread: (() => void)[] = []
     const slowHash = { update: (_bytes: Uint8Array, done: () => void) => unread.push(done), digest: async () => '' }
-    const slow = { start: () => ({ ...slowHash, [Symbol.dispose]() {} }), close: async () => {} }
+    const slow = { ...hashers, start: () => ({ ...slowHash, [Symbol.dispose]() {} }) }
     const { upload, state } = memoryUpload(layout.length, { partBytes: 16 * MiB, parallel: 4 })
 
-    const transferring = transfer({ disk, layout }, upload, { ...engine, hashers: slow }, never, () => {})
+    const transferring = transfer(
+      { disk, layout },
+      sendingTo(upload),
+      { ...engine, hashers: slow },
+      NOTHING_MORE,
+      () => {}
+    )
     await sleep(300)
     expect(unread.length).toBe(4)
     expect(disk.reads.length).toBeLessThanOrEqual(8)
@@ -102,7 +140,9 @@ describe('transfer', () => {
         for await (const _chunk of body) if (part.number === 2) throw new Error('refused part 2')
       }
     })
-    await expect(transfer(source, made.upload, engine, never, () => {})).rejects.toThrow('refused part 2')
+    await expect(transfer(source, sendingTo(made.upload), engine, NOTHING_MORE, () => {})).rejects.toThrow(
+      'refused part 2'
+    )
     expect(made.state.underWay).toBe(0)
     expect(made.state.parts).toBeLessThan(10)
   })
@@ -117,9 +157,9 @@ describe('transfer', () => {
       }
     }
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
-    await expect(transfer({ disk, layout: source.layout }, made.upload, engine, never, () => {})).rejects.toThrow(
-      'bad sector'
-    )
+    await expect(
+      transfer({ disk, layout: source.layout }, sendingTo(made.upload), engine, NOTHING_MORE, () => {})
+    ).rejects.toThrow('bad sector')
     expect(made.state.underWay).toBe(0)
   })
 
@@ -129,7 +169,7 @@ describe('transfer', () => {
     const made = memoryUpload(source.layout.length, { partBytes: MiB, parallel: 2 })
     const reason = new Error('lease lost')
     let sent = 0
-    const transferring = transfer(source, made.upload, engine, stop.signal, (bytes) => {
+    const transferring = transfer(source, sendingTo(made.upload, stop.signal), engine, NOTHING_MORE, (bytes) => {
       sent += bytes
       if (sent > 3 * MiB) stop.abort(reason)
     })

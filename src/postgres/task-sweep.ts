@@ -1,0 +1,65 @@
+import type pg from 'pg'
+import { type TaskId, taskId } from '../domain/ids.ts'
+import type { Bell, TaskStore } from '../export/ports.ts'
+import { inTransaction } from './pool.ts'
+import { endCanceled } from './task-cancel.ts'
+import type { TaskRow } from './task-row.ts'
+import { CLEANING_ATTEMPTS, CLEANING_TIME, ends, ONGOING, UNHELD } from './task-sql.ts'
+
+/** Ends what no attempt will end, forgets what has expired, finds what is due. */
+export function taskSweep(pool: pg.Pool, { keepMs }: { readonly keepMs: number }): Pick<TaskStore, 'sweep'> {
+  return {
+    async sweep() {
+      const failed = [...(await endAbandonedCancels(pool, keepMs)), ...(await failAbandoned(pool, keepMs))]
+      const expired = await pool.query<{ id: string }>('delete from tasks where expires_at < now() returning id')
+      return { due: await dueTasks(pool), failed, expired: expired.rows.map(({ id }) => taskId(id)) }
+    }
+  }
+}
+
+/** Canceled, and nothing left to remove, or nobody left to do it. */
+const endAbandonedCancels = (pool: pg.Pool, keepMs: number): Promise<TaskId[]> =>
+  inTransaction(pool, async (client) => {
+    const { rows } = await client.query<TaskRow>(
+      `select * from tasks
+        where cancel_requested_at is not null and ${ONGOING} and ${UNHELD}
+          and ((upload_state is null and sent is null)
+               or attempts >= max_attempts + $1 or now() >= deadline + ${CLEANING_TIME})
+        limit 500
+          for update skip locked`,
+      [CLEANING_ATTEMPTS]
+    )
+    for (const row of rows) await endCanceled(client, row, keepMs)
+    return rows.map(({ id }) => taskId(id))
+  })
+
+/** Past the deadline or the last attempt, and nothing left to remove, or nobody left to do it. */
+async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `update tasks
+        set status = 'failure', updated_at = now(), ${ends('coalesce(keep_seconds * 1000.0, $1)')},
+            message = case when now() >= deadline
+                           then 'The export did not end before its deadline and was stopped.'
+                           else 'Every attempt ended with the loss of its worker.' end,
+            failure = jsonb_build_object(
+              'code', case when now() >= deadline then 'DEADLINE_EXCEEDED' else 'WORKER_LOST' end,
+              'actor', 'operator', 'retriable', true, 'phase', status, 'attempts', attempts)
+      where ${ONGOING} and ${UNHELD} and cancel_requested_at is null
+        and (now() >= deadline or attempts >= max_attempts)
+        and (upload_state is null or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
+        and not (status = 'queued' and now() < deadline)
+     returning id`,
+    [keepMs, CLEANING_ATTEMPTS]
+  )
+  return rows.map(({ id }) => taskId(id))
+}
+
+async function dueTasks(pool: pg.Pool): Promise<Bell[]> {
+  const { rows } = await pool.query<{ id: string; lease_epoch: number }>(
+    `select id, lease_epoch from tasks
+      where ${ONGOING} and ${UNHELD} and next_run_at <= now()
+      order by rank, created_at
+      limit 500`
+  )
+  return rows.map((row) => ({ taskId: taskId(row.id), epoch: row.lease_epoch }))
+}

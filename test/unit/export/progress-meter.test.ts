@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest'
+import { failure } from '../../../src/destinations/failures.ts'
+import { MiB } from '../../../src/domain/bytes.ts'
+import { Bandwidth } from '../../../src/export/bandwidth.ts'
+import { ProgressMeter } from '../../../src/export/progress-meter.ts'
+import { memoryDisk } from '../../support/memory-disk.ts'
+import { memoryUpload } from '../../support/memory-upload.ts'
+
+const never = new AbortController().signal
+
+function meterAt(percent = 0) {
+  const time = { at: 1_000_000 }
+  const meter = new ProgressMeter(() => time.at, percent, undefined, new Bandwidth(undefined))
+  return { meter, time }
+}
+const FILE = { length: 4 * MiB, exact: true, measured: false }
+async function* chunks(...sizes: number[]) {
+  for (const size of sizes) yield Buffer.alloc(size)
+}
+
+describe('the percentage', () => {
+  it('is of both passes where the file is measured first', () => {
+    const { meter } = meterAt()
+    meter.measuring(0.5)
+    expect(meter.look().percent).toBe(25)
+
+    meter.sending({ ...FILE, measured: true })
+    meter.share(0.5)
+
+    expect(meter.look().percent).toBe(75)
+  })
+
+  it('never goes back: not when a part is sent again, and not behind an earlier attempt', () => {
+    const { meter } = meterAt(40)
+    const seen: number[] = []
+    for (const share of [0.1, 0.3, 0.5, 0.2, 0.6]) {
+      meter.share(share)
+      seen.push(meter.look().percent)
+    }
+
+    expect(seen).toEqual([40, 40, 50, 50, 60])
+  })
+})
+
+describe('bytes', () => {
+  it('are sent when they were taken, acknowledged when their part was, and neither when it failed', async () => {
+    const { meter } = meterAt()
+    meter.sending(FILE)
+    const { upload } = memoryUpload(4 * MiB, { partBytes: MiB })
+    await meter.counted(upload).putPart({ number: 1, offset: 0, length: MiB }, chunks(MiB), never)
+    expect(meter.look()).toMatchObject({ total: 4 * MiB, sent: MiB, acked: MiB })
+
+    const refusing = memoryUpload(4 * MiB, {
+      partBytes: MiB,
+      async put(_part, body) {
+        for await (const _chunk of body);
+        expect(meter.look()).toMatchObject({ sent: 2 * MiB, acked: MiB })
+        throw failure('throttled', 'memory')
+      }
+    })
+    meter.enter('transferring')
+    const refused = meter.counted(refusing.upload).putPart({ number: 2, offset: MiB, length: MiB }, chunks(MiB), never)
+
+    await expect(refused).rejects.toMatchObject({ code: 'DEST_THROTTLED' })
+    expect(meter.look()).toMatchObject({ sent: MiB, acked: MiB, throttled: true })
+  })
+
+  it('of the disk are data that was read, once, and the zeros between', async () => {
+    const { meter } = meterAt()
+    const disk = meter.watched(
+      memoryDisk(MiB, [
+        { offset: 0, length: 100_000 },
+        { offset: 400_000, length: 100_000 }
+      ]),
+      200_000
+    )
+    await disk.read(Buffer.alloc(100_000), 0)
+    await disk.read(Buffer.alloc(100_000), 400_000)
+    expect(meter.look()).toMatchObject({ data: 200_000, zero: 300_000 })
+
+    await disk.read(Buffer.alloc(100_000), 0) // a second pass
+    meter.share(1)
+
+    expect(meter.look()).toMatchObject({ data: 200_000, zero: MiB - 200_000 })
+  })
+})
+
+describe('rates', () => {
+  it('are smoothed, and tell how long it will take', async () => {
+    const { meter, time } = meterAt()
+    meter.sending(FILE)
+    meter.enter('transferring')
+    const { upload } = memoryUpload(4 * MiB, { partBytes: 4 * MiB })
+    const looks: ReturnType<typeof meter.look>[] = [meter.look()]
+    async function* steadily() {
+      for (let sent = 0; sent < 4; sent++) {
+        yield Buffer.alloc(MiB)
+        time.at += 1000
+        meter.share((sent + 1) / 8)
+        looks.push(meter.look())
+      }
+    }
+    await meter.counted(upload).putPart({ number: 1, offset: 0, length: 4 * MiB }, steadily(), never)
+
+    expect(looks.map(({ bytesPerSecond }) => bytesPerSecond)).toEqual([null, MiB, MiB, MiB, MiB])
+    expect(looks.map(({ secondsLeft }) => secondsLeft)).toEqual([null, 7, 6, 5, 4])
+  })
+
+  it('are not told of what is not being sent', () => {
+    const { meter } = meterAt()
+    meter.enter('verifying')
+    expect(meter.look()).toMatchObject({ bytesPerSecond: null, secondsLeft: null, stalled: false })
+  })
+})
+
+it('a destination that takes nothing for a minute has stalled', () => {
+  const { meter, time } = meterAt()
+  meter.enter('transferring')
+  time.at += 59_999
+  expect(meter.look().stalled).toBe(false)
+
+  time.at += 1
+
+  expect(meter.look().stalled).toBe(true)
+})
