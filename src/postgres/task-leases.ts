@@ -69,26 +69,9 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
 
   return {
     async claimDue(workerId) {
-      type ClaimRow = TaskRow & { readonly late: boolean; readonly ms_left: string }
-      const { rows } = await pool.query<ClaimRow>(
-        `with next as (
-           select id from tasks
-            where ${ONGOING} and ${UNHELD} and next_run_at <= now()
-              and attempts < max_attempts + $3 and now() < deadline + ${CLEANING_TIME}
-            order by rank, created_at
-            limit 1
-              for update skip locked
-         )
-         update tasks
-            set status = 'processing', lease_epoch = lease_epoch + 1, attempts = attempts + 1, worker = $1,
-                lease_until = now() + ${millis('$2')}, started_at = coalesce(started_at, now()), ${CHANGED},
-                progress = ${keptProgress('false')}
-           from next
-          where tasks.id = next.id
-         returning tasks.*, now() >= deadline as late, extract(epoch from deadline - now()) * 1000 as ms_left`,
-        [workerId, leaseMs, CLEANING_ATTEMPTS]
-      )
-      const [row] = rows
+      // Overtaken by others, a statement may find nothing but what they have just taken, while newer tasks are due: a second
+      // one sees those. Their bells have been rung already.
+      const row = (await takeDue(pool, workerId, leaseMs)) ?? (await takeDue(pool, workerId, leaseMs))
       if (!row) return undefined
       return {
         task: taskOf(row),
@@ -169,4 +152,28 @@ async function assertNotCanceled(pool: pg.Pool, { task, epoch }: Claim): Promise
   )
   const cancel = rows[0] && cancelOf(rows[0])
   if (cancel) throw new CancelRequested(cancel)
+}
+
+type ClaimRow = TaskRow & { readonly late: boolean; readonly ms_left: string }
+
+async function takeDue(pool: pg.Pool, workerId: string, leaseMs: number): Promise<ClaimRow | undefined> {
+  const { rows } = await pool.query<ClaimRow>(
+    `with next as (
+       select id from tasks
+        where ${ONGOING} and ${UNHELD} and next_run_at <= now()
+          and attempts < max_attempts + $3 and now() < deadline + ${CLEANING_TIME}
+        order by rank, created_at
+        limit 1
+          for update skip locked
+     )
+     update tasks
+        set status = 'processing', lease_epoch = lease_epoch + 1, attempts = attempts + 1, worker = $1,
+            lease_until = now() + ${millis('$2')}, started_at = coalesce(started_at, now()), updated_at = now(),
+            progress = ${keptProgress('false')}
+       from next
+      where tasks.id = next.id
+     returning tasks.*, now() >= deadline as late, extract(epoch from deadline - now()) * 1000 as ms_left`,
+    [workerId, leaseMs, CLEANING_ATTEMPTS]
+  )
+  return rows[0]
 }

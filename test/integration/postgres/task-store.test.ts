@@ -124,6 +124,25 @@ describe('claiming', () => {
     expect(taken[0]).toMatchObject({ epoch: 1, spent: null, task: { status: 'processing', attempts: 1 } })
   })
 
+  it('finds what is due although others are faster', async () => {
+    // What the first look of an overtaken worker finds, which saw the table before anything was due.
+    const { pool } = database
+    const late = {
+      looks: 0,
+      async query(text: string, values: unknown[]) {
+        late.looks++
+        if (late.looks > 1) return pool.query(text, values)
+        await created()
+        return { rows: [] }
+      }
+    }
+    const overtaken = createTaskStore(late as unknown as typeof pool, settings)
+
+    expect(await overtaken.claimDue('w1')).toMatchObject({ epoch: 1 })
+    expect(await overtaken.claimDue('w1')).toBeUndefined()
+    expect(late.looks).toBe(4)
+  })
+
   it('gives it again, one epoch up, when the lease has run out, and fences the first worker', async () => {
     const id = await created()
     const first = await claimed('w1')
