@@ -79,7 +79,6 @@ log_file = ${folder}/log/api.log
 enabled_backends = file:file
 [database]
 connection = sqlite:///${folder}/glance.sqlite
-sqlite_synchronous = false
 [glance_store]
 default_backend = file
 [file]

@@ -86,8 +86,8 @@ round by round.
 - Ours is the real thing: \`npm run start:http\` with identity, validation, logging; a create checks destination and image, seals the
   credentials, locks the image (one of ${IMAGES} in turn), stores the task durably and rings for a worker. No worker runs.
 - Glance has no Keystone either: a filter takes the same tokens as ours, and \`tasks_api_access\` is open to members. Its tasks are
-  of type import. It would begin to work on each at once, in the same process: that is taken out. Its SQLite does not wait for the
-  disk. All of this is in its favour.
+  of type import. It would begin to work on each at once, in the same process: that is taken out, in its favour. Both databases
+  are as they come: a task is on the disk before the answer.
 - A show asks for 100 tasks in turn. Every page is asked for with \`limit=25\`. Rows for lists are inserted by SQL, a second apart.
 `
 }
