@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { type ByteSource, MiB } from '../../domain/bytes.ts'
 import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
 import { PartsUnderWay } from '../under-way.ts'
+import { writePart } from '../write-part.ts'
 import { errnoOf, FILE_STORE, fileFailure } from './failures.ts'
 import type { Folder } from './folder.ts'
 import type { Place } from './place.ts'
@@ -35,14 +35,8 @@ export class FileUpload implements Upload {
     return this.#underWay.run(signal, (either) =>
       this.#inFolder(either, async (folder) => {
         await using file = await folder.file(this.#part, constants.O_WRONLY).catch(gone)
-        let at = part.offset
-        for await (const chunk of exactly(body, part.length, either)) {
-          await writeAll(file, chunk, at)
-          at += chunk.length
-        }
-        // What the kernel took may still fail on its way to the disk: then it is this part that has to be sent again.
-        await file.datasync()
-        this.#end = Math.max(this.#end, at)
+        const end = await writePart(file, exactly(body, part.length, either), part.offset)
+        this.#end = Math.max(this.#end, end)
       })
     )
   }
@@ -106,12 +100,5 @@ export async function orFileFailure<T>(work: () => Promise<T>): Promise<T> {
     return await work()
   } catch (error) {
     throw fileFailure(error)
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
-    done += bytesWritten
   }
 }

@@ -5,6 +5,7 @@ import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from
 import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
 import { PartsUnderWay } from '../under-way.ts'
+import { writePart } from '../write-part.ts'
 import { isVirtual } from './place.ts'
 import type { Staging } from './staging.ts'
 
@@ -64,13 +65,7 @@ export class TempUrlUpload implements Upload {
   async #write(part: Part, chunks: ByteSource): Promise<void> {
     await this.#staging.assertRoom(part.length)
     await this.#inFile(async (file) => {
-      let at = part.offset
-      for await (const chunk of chunks) {
-        await writeAll(file, chunk, at)
-        at += chunk.length
-      }
-      // What the kernel took may still fail on its way to the disk: then it is this part that has to be sent again.
-      await file.datasync()
+      await writePart(file, chunks, part.offset)
     })
   }
 
@@ -90,10 +85,3 @@ const gone = (error: unknown): never => {
 }
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
-    done += bytesWritten
-  }
-}
