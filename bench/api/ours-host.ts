@@ -7,7 +7,7 @@ import { IMAGES } from './side.ts'
 const [folder = '', project = '', ...httpFlags] = process.argv.slice(2)
 // Requests are counted as ever, and no limit is reached.
 const env = { RATE_LIMIT_READS: '1000000000', RATE_LIMIT_WRITES: '1000000000' }
-const service = await startService(folder, { env, httpFlags })
+const service = await startService(folder, { env, httpFlags, dropLog: true })
 const client = new Client(service.url, `bench:${project}:member`)
 const images: string[] = []
 while (images.length < IMAGES) images.push(await client.upload(Buffer.alloc(1 << 20, 'disk'), 'raw'))

@@ -6,15 +6,16 @@ import type { Viewer } from '../domain/viewer.ts'
 import type { BodyPrints, OnceAsked } from './once.ts'
 import type { ExportQueue, Sealer, TaskStore } from './ports.ts'
 import { type ExportBody, type ResolveUses, resolveRequest } from './resolve-request.ts'
+import { assertExportable } from './scrub-policy.ts'
 
 /** `replayed`: an equal request has created it before. */
 export type Created = { readonly task: Task; readonly replayed: boolean }
 
 /**
- * Checks everything that can be known at once, then stores the task, which locks the image. The queue is told afterwards and
- * on a best effort: the row is its own outbox.
- * @throws what resolveRequest throws, DestinationInvalid, ImageNotFound, ImageNotActive, and what the store's `create` throws;
- *   nothing is stored then
+ * Checks everything that can be known at once, then stores the task, which locks the image. The queue is told afterwards, on
+ * a best effort and without waiting: the row is its own outbox.
+ * @throws what resolveRequest throws, ImageNotExportable, DestinationInvalid, ImageNotFound, ImageNotActive, and what the
+ *   store's `create` throws; nothing is stored then
  */
 export function createExport(
   uses: ResolveUses & {
@@ -33,7 +34,8 @@ export function createExport(
     const id = taskId(randomUUID())
     const exportId = randomUUID()
     const resolved = await resolveRequest(uses, viewer, { task: id, exportId }, body)
-    const { request, destination, credentials, objectUrl } = resolved
+    const { request, image, destination, credentials, objectUrl } = resolved
+    assertExportable(uses.scrubPolicy, request.imageId, image.facts, viewer.owner)
     destination.check(objectUrl, credentials)
 
     const outcome = await uses.tasks.create(
@@ -55,7 +57,7 @@ export function createExport(
     if (outcome.status === 'image_not_found') throw new ImageNotFound(body.imageId)
     if (outcome.status === 'image_not_active') throw new ImageNotActive(body.imageId, outcome.imageStatus)
     if (outcome.status === 'replayed') return { task: outcome.task, replayed: true }
-    await uses.queue.ring(outcome.bell)
+    void uses.queue.ring(outcome.bell)
     return { task: outcome.task, replayed: false }
   }
 }

@@ -11,7 +11,7 @@ type Doorbell = { readonly taskId: string }
 
 /** The parts of BullMQ's queue and worker that we use; the same for both backends. */
 export interface BellQueue {
-  add(name: string, data: Doorbell, options: JobsOptions): Promise<unknown>
+  addBulk(jobs: { name: string; data: Doorbell; opts: JobsOptions }[]): Promise<unknown>
   on(event: 'error', listener: (error: Error) => void): unknown
   close(): Promise<void>
 }

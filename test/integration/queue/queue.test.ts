@@ -36,7 +36,7 @@ it.each([
 
   await queue.ring({ taskId: taskId(randomUUID()), epoch: 0 })
 
-  expect(warnings).toContain('task could not be put on the queue; the sweep will do it')
+  expect(warnings).toContain('tasks could not be put on the queue; the sweep will do it')
   await queue.close()
   server.close()
 })
