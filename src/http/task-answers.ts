@@ -10,7 +10,8 @@ import type { TaskAnswer } from './schemas/task.ts'
 import type { TaskUses } from './uses.ts'
 import { toWire } from './wire.ts'
 
-type Shown = { readonly task: Task; readonly body: TaskAnswer; readonly etag: string }
+/** `text` is the body as it is sent, of which the ETag speaks. */
+type Shown = { readonly task: Task; readonly body: TaskAnswer; readonly text: string; readonly etag: string }
 
 type AnswerUses = {
   readonly tasks: Pick<TaskUses, 'getTask' | 'watch'>
@@ -28,8 +29,7 @@ export class TaskAnswers {
   }
 
   async send(reply: FastifyReply, status: 200 | 201 | 202, task: Task): Promise<FastifyReply> {
-    const { body, etag } = await this.#shown(task)
-    return reply.code(status).header('etag', etag).send(body)
+    return sendShown(reply.code(status), await this.#shown(task))
   }
 
   /** The task as it is: at once, or, with If-None-Match and `Prefer: wait`, as soon as it is another one. */
@@ -39,18 +39,16 @@ export class TaskAnswers {
     const now = await this.#shown(await this.#uses.tasks.getTask(viewerOf(request), id))
     const shown = known === undefined ? now : await this.#wait(request, reply, now, (shown) => !isKnown(shown))
     const { task, body, etag } = shown
-    reply.header('etag', etag)
     if (!isTerminal(task.status)) reply.header('retry-after', pauseSeconds(task))
-    if (isKnown(shown)) return reply.code(304).send(null)
+    if (isKnown(shown)) return reply.code(304).header('etag', etag).send(null)
     if (body.progress) reply.header('x-export-percent', body.progress.percent)
-    return reply.send(body)
+    return sendShown(reply, shown)
   }
 
   /** A new task; with `Prefer: wait`, once it is known whether it begins well. */
   async created(request: FastifyRequest, reply: FastifyReply, task: Task): Promise<FastifyReply> {
     reply.code(201).header('location', `/v2/tasks/${task.id}`)
-    const { body, etag } = await this.#wait(request, reply, await this.#shown(task), ({ task }) => isChecked(task))
-    return reply.header('etag', etag).send(body)
+    return sendShown(reply, await this.#wait(request, reply, await this.#shown(task), ({ task }) => isChecked(task)))
   }
 
   /** Whether a request with this If-Match is about the task as it is now. @returns the version it is about */
@@ -87,9 +85,13 @@ export class TaskAnswers {
 
   async #shown(task: Task): Promise<Shown> {
     const body = toWire(task, (await this.#uses.tempUrls.links([task])).get(task.id))
-    return { task, body, etag: etagOf(JSON.stringify(body)) }
+    const text = JSON.stringify(body)
+    return { task, body, text, etag: etagOf(text) }
   }
 }
+
+const sendShown = (reply: FastifyReply, { etag, text }: Shown): FastifyReply =>
+  reply.header('etag', etag).type('application/json; charset=utf-8').send(text)
 
 /** It has ended, begins to send, or its first attempt has ended in another way. */
 const isChecked = ({ status, startedAt, progress }: Task): boolean =>

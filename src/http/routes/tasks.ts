@@ -12,6 +12,7 @@ import type { DefaultSwift } from '../rackspace.ts'
 import { invalidRequest } from '../request-refused.ts'
 import { withRequestToken } from '../request-token.ts'
 import { docsOf } from '../route-docs.ts'
+import { withHeaders } from '../schemas/answer-headers.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import type { ExportSchemas, TaskBody } from '../schemas/export-request.ts'
 import { PreflightAnswer } from '../schemas/preflight.ts'
@@ -26,7 +27,11 @@ const docs = docsOf('tasks', {})
 
 export const TaskParams = Type.Object({ taskId: Type.String({ description: 'Id of the task' }) })
 
-const created = { ...errorAnswers(400, 404, 409, 413, 422, 503), 200: PreflightAnswer, 201: TaskAnswer }
+const created = {
+  ...errorAnswers(400, 404, 409, 413, 422, 503),
+  200: PreflightAnswer,
+  201: withHeaders(TaskAnswer, 'location', 'etag', 'preference-applied', 'idempotent-replayed')
+}
 
 const CreateHeaders = Type.Object({
   ...WaitHeaders.properties,
@@ -123,7 +128,11 @@ export function taskRoutes(
           ...docs('showTask', 'Show one task, now or when there is news', SHOW),
           params: TaskParams,
           headers: ShowHeaders,
-          response: { ...errorAnswers(404), 200: TaskAnswer, 304: Type.Null({ description: 'Nothing has changed' }) }
+          response: {
+            ...errorAnswers(404),
+            200: withHeaders(TaskAnswer, 'etag', 'retry-after', 'x-export-percent', 'preference-applied'),
+            304: withHeaders(Type.Null({ description: 'Nothing has changed' }), 'etag', 'retry-after')
+          }
         }
       },
       async (request, reply) => answers.show(request, reply, knownTaskId(request.params.taskId))
