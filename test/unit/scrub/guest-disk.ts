@@ -32,8 +32,13 @@ export async function searchLast(bytes: Buffer) {
 export async function scrubFile(path: string, scrubbed: string, policy: GapPolicy = KEEP_GAPS): Promise<FreeSpace> {
   await using below = await diskAt(path)
   const found = await search(below, policy)
-  const disk = new ZeroedDisk(below, found.extents)
-  await using target = await open(scrubbed, 'w')
+  await writeDisk(new ZeroedDisk(below, found.extents), scrubbed)
+  return found
+}
+
+/** Writes a disk as a raw file. */
+export async function writeDisk(disk: Disk, path: string): Promise<void> {
+  await using target = await open(path, 'w')
   await target.truncate(disk.virtualSize)
   for await (const { offset, length, data } of disk.extents()) {
     for (let at = offset; data && at < offset + length; at += CHUNK_BYTES) {
@@ -42,5 +47,4 @@ export async function scrubFile(path: string, scrubbed: string, policy: GapPolic
       await target.write(chunk, 0, chunk.length, at)
     }
   }
-  return found
 }

@@ -33,6 +33,17 @@ export async function stands(text: string, path: string): Promise<boolean> {
   return Number(count) > 0
 }
 
+/** Which of some texts, none of them part of another, stand anywhere in the bytes of a file; in one pass. */
+export async function standing(texts: readonly string[], path: string): Promise<string[]> {
+  const patterns = texts.flatMap((text) => ['-e', text])
+  const found = await tool('grep', '-aoF', ...patterns, path).catch((error: { code: number; stdout: string }) => {
+    if (error.code !== 1) throw error
+    return error.stdout
+  })
+  const lines = new Set(found.split('\n'))
+  return texts.filter((text) => lines.has(text))
+}
+
 /** As `describe`. Without one of the programs the tests are skipped, and the run says at its end how many, and why. */
 export function describeWithTools(commands: readonly string[], name: string, body: () => void): void {
   const missing = commands.filter((command) => !FOLDERS.some((folder) => existsSync(join(folder, command))))

@@ -1,6 +1,6 @@
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
-import type { Claimant, Claims } from './claims.ts'
+import type { Claims } from './claims.ts'
 import type { Inode } from './inode.ts'
 import { descriptorBlock, descriptorBlocks } from './layout.ts'
 import type { Superblock } from './superblock.ts'
@@ -8,23 +8,40 @@ import type { Superblock } from './superblock.ts'
 const DIRECT = 12
 const DOUBLE = 13
 
+/** Whoever looks at the blocks of a file. Both may throw to end the visit. */
+export type BlockVisitor = {
+  /** A block that says where others lie, shown before it is read: who refuses what it has seen ends every loop. */
+  tree(block: number): void
+  /** `count` blocks with what the file holds from its block `at` on; not `written` is what was allocated ahead only. */
+  run(at: number, block: number, count: number, written: boolean): void
+}
+
 /**
- * Claims all blocks of a file that is mapped by pointers, and those with pointers. Loops end at once, since every block is
- * claimed before it is read. Throws Refused.
+ * Shows all blocks of a file that is mapped by pointers, and those with pointers. Throws Refused.
  * @see https://docs.kernel.org/filesystems/ext4/ifork.html#direct-indirect-block-addressing
  */
-export async function claimBlockMap(volume: Volume, sb: Superblock, claims: Claims, inode: Inode): Promise<void> {
-  const owner: Claimant = { lastCluster: -1 }
-  const walk = async (block: number, depth: number): Promise<void> => {
-    claims.file(depth === 0 ? owner : { lastCluster: -1 }, block, 1)
-    if (depth === 0) return
+export async function visitBlockMap(
+  volume: Volume,
+  sb: Superblock,
+  inode: Inode,
+  visitor: BlockVisitor
+): Promise<void> {
+  const perBlock = sb.blockBytes / 4
+  const walk = async (at: number, block: number, depth: number): Promise<void> => {
+    if (depth === 0) return visitor.run(at, block, 1, true)
+    visitor.tree(block)
     const pointers = await volume.read(block * sb.blockBytes, sb.blockBytes)
-    if (depth === 1) claimRuns(claims, owner, pointers)
-    else for (const next of pointersIn(pointers)) await walk(next, depth - 1)
+    if (depth === 1) return visitRuns(visitor, at, pointers)
+    for (const { index, block: next } of pointersIn(pointers)) {
+      await walk(at + index * perBlock ** (depth - 1), next, depth - 1)
+    }
   }
+  let at = 0
   for (let i = 0; i < inode.pointers.length / 4; i += 1) {
+    const depth = Math.max(0, i + 1 - DIRECT)
     const block = inode.pointers.readUInt32LE(i * 4)
-    if (block !== 0) await walk(block, Math.max(0, i + 1 - DIRECT))
+    if (block !== 0) await walk(at, block, depth)
+    at += perBlock ** depth
   }
 }
 
@@ -39,7 +56,7 @@ export async function claimResizeInode(volume: Volume, sb: Superblock, claims: C
     if (block === 0) continue
     if (i !== DOUBLE) throw new Refused('resize-inode', 'its resize inode maps what it may not')
     claims.file({ lastCluster: -1 }, block, 1)
-    for (const reserved of pointersIn(await volume.read(block * sb.blockBytes, sb.blockBytes))) {
+    for (const { block: reserved } of pointersIn(await volume.read(block * sb.blockBytes, sb.blockBytes))) {
       if (reserved < from || reserved >= from + sb.reservedDescriptorBlocks) {
         throw new Refused('resize-inode', 'its resize inode names blocks that are not reserved')
       }
@@ -47,25 +64,24 @@ export async function claimResizeInode(volume: Volume, sb: Superblock, claims: C
   }
 }
 
-/** Neighbours are claimed at once. */
-function claimRuns(claims: Claims, owner: Claimant, pointers: Buffer): void {
-  let first = 0
-  let count = 0
-  for (const block of pointersIn(pointers)) {
-    if (block === first + count) count += 1
+/** Neighbours are shown at once. */
+function visitRuns(visitor: BlockVisitor, at: number, pointers: Buffer): void {
+  let run = { index: 0, block: 0, count: 0 }
+  const show = () => run.count > 0 && visitor.run(at + run.index, run.block, run.count, true)
+  for (const { index, block } of pointersIn(pointers)) {
+    if (block === run.block + run.count && index === run.index + run.count) run.count += 1
     else {
-      if (count > 0) claims.file(owner, first, count)
-      first = block
-      count = 1
+      show()
+      run = { index, block, count: 1 }
     }
   }
-  if (count > 0) claims.file(owner, first, count)
+  show()
 }
 
 /** All but holes. */
-function* pointersIn(bytes: Buffer): Generator<number, void> {
-  for (let at = 0; at < bytes.length; at += 4) {
-    const block = bytes.readUInt32LE(at)
-    if (block !== 0) yield block
+function* pointersIn(bytes: Buffer): Generator<{ readonly index: number; readonly block: number }, void> {
+  for (let index = 0; index < bytes.length / 4; index += 1) {
+    const block = bytes.readUInt32LE(index * 4)
+    if (block !== 0) yield { index, block }
   }
 }

@@ -1,7 +1,7 @@
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
+import type { BlockVisitor } from './block-map.ts'
 import { ext4Crc } from './checksums.ts'
-import type { Claimant, Claims } from './claims.ts'
 import type { Inode } from './inode.ts'
 import type { Superblock } from './superblock.ts'
 
@@ -18,11 +18,10 @@ const END = 2 ** 32
 type Bounds = { readonly from: number; readonly to: number }
 
 /**
- * Claims all blocks of a file that is mapped by extents, and those of the tree itself. Throws Refused.
+ * Shows all blocks of a file that is mapped by extents, and those of the tree itself. Throws Refused.
  * @see https://docs.kernel.org/filesystems/ext4/ifork.html#extent-tree
  */
-export async function claimExtents(volume: Volume, sb: Superblock, claims: Claims, inode: Inode): Promise<void> {
-  const owner: Claimant = { lastCluster: -1 }
+export async function visitExtents(volume: Volume, sb: Superblock, inode: Inode, visitor: BlockVisitor): Promise<void> {
   const walk = async (node: Buffer, depth: number, bounds: Bounds): Promise<void> => {
     const count = entriesOf(node, depth)
     let at = bounds.from
@@ -31,12 +30,12 @@ export async function claimExtents(volume: Volume, sb: Superblock, claims: Claim
       const first = entry.readUInt32LE(0)
       if (first < at || first >= bounds.to) throw new Refused('extent-order', "a file's extents are out of order")
       if (depth === 0) {
-        at = first + claimExtent(claims, owner, entry)
+        at = first + visitExtent(visitor, first, entry)
         if (at > bounds.to) throw new Refused('extent-order', "a file's extents overlap")
       } else {
         const to = i < count ? node.readUInt32LE((i + 1) * ENTRY_BYTES) : bounds.to
         const block = entry.readUInt32LE(4) + entry.readUInt16LE(8) * 2 ** 32
-        claims.file({ lastCluster: -1 }, block, 1)
+        visitor.tree(block)
         const child = await volume.read(block * sb.blockBytes, sb.blockBytes)
         await walk(checkedBlock(child, sb, inode), depth - 1, { from: first, to })
         at = first + 1
@@ -59,13 +58,11 @@ function entriesOf(node: Buffer, depth: number): number {
 }
 
 /** Gives the extent's length in blocks. */
-function claimExtent(claims: Claims, owner: Claimant, entry: Buffer): number {
+function visitExtent(visitor: BlockVisitor, first: number, entry: Buffer): number {
   const stated = entry.readUInt16LE(4)
   const written = stated <= MAX_WRITTEN
   const length = written ? stated : stated - MAX_WRITTEN
-  const block = entry.readUInt16LE(6) * 2 ** 32 + entry.readUInt32LE(8)
-  claims.file(owner, block, length)
-  if (!written) claims.noteUnwritten(block, length)
+  visitor.run(first, entry.readUInt16LE(6) * 2 ** 32 + entry.readUInt32LE(8), length, written)
   return length
 }
 

@@ -17,8 +17,8 @@ const INCOMPAT = {
   casefold: 0x20000
 } as const
 
-/** Of the compatible ones only this says where blocks lie; those not known here may be ignored by definition. */
-const COMPAT = { sparseSuper2: 0x200 } as const
+/** Of the compatible ones only these matter here; those not known may be ignored by definition. */
+const COMPAT = { journal: 0x4, sparseSuper2: 0x200, orphanFile: 0x1000 } as const
 
 const RO_COMPAT = {
   sparseSuper: 0x1,
@@ -40,8 +40,23 @@ const RO_COMPAT = {
 const ALL_INCOMPAT = Object.values(INCOMPAT).reduce((all, bit) => all | bit, 0)
 const ALL_RO_COMPAT = Object.values(RO_COMPAT).reduce((all, bit) => all | bit, 0)
 
-/** What is switched on, of what bears on where blocks lie. */
+/** With these more than inodes, folders and bitmaps would have to be changed along with a file. */
+const UNEDITED_INCOMPAT = INCOMPAT.mmp | INCOMPAT.eaInode | INCOMPAT.inlineData | INCOMPAT.encrypt | INCOMPAT.casefold
+const UNEDITED_RO_COMPAT =
+  RO_COMPAT.quota | RO_COMPAT.bigalloc | RO_COMPAT.readOnly | RO_COMPAT.project | RO_COMPAT.verity
+
+/** What is switched on, of what bears on where blocks lie and what may be changed. */
 export type Features = {
+  readonly journal: boolean
+  /** The journal holds changes that have not reached their places. */
+  readonly needsReplay: boolean
+  readonly orphanFile: boolean
+  readonly orphansPresent: boolean
+  readonly extents: boolean
+  /** Entries of folders tell what they name. */
+  readonly fileTypes: boolean
+  /** Whether files can be changed here. */
+  readonly editable: boolean
   readonly metaBg: boolean
   readonly bits64: boolean
   readonly mmp: boolean
@@ -53,21 +68,22 @@ export type Features = {
   readonly backups: 'all' | 'sparse' | 'two'
 }
 
-/**
- * Throws Refused for a feature that is not known here, for it may keep blocks in places that are not known either, and for
- * a file system that is not at rest.
- */
+/** Throws Refused for a feature that is not known here, for it may keep blocks in places that are not known either. */
 export function checkFeatures(compat: number, incompat: number, roCompat: number): Features {
   const has = (word: number, bit: number) => (word & bit) !== 0
-  if (has(incompat, INCOMPAT.recover))
-    throw new Refused('journal-to-replay', 'its journal holds changes to be replayed')
-  if (has(roCompat, RO_COMPAT.orphanPresent)) throw new Refused('orphans', 'it has deleted files that are still open')
   if (has(incompat, ~ALL_INCOMPAT) || has(roCompat, ~ALL_RO_COMPAT)) {
     throw new Refused('unknown-features', 'it uses features that are not known here')
   }
   const metadataCsum = has(roCompat, RO_COMPAT.metadataCsum)
   const sparse = has(roCompat, RO_COMPAT.sparseSuper) ? 'sparse' : 'all'
   return {
+    journal: has(compat, COMPAT.journal),
+    needsReplay: has(incompat, INCOMPAT.recover),
+    orphanFile: has(compat, COMPAT.orphanFile),
+    orphansPresent: has(roCompat, RO_COMPAT.orphanPresent),
+    extents: has(incompat, INCOMPAT.extents),
+    fileTypes: has(incompat, INCOMPAT.filetype),
+    editable: !has(incompat, UNEDITED_INCOMPAT) && !has(roCompat, UNEDITED_RO_COMPAT),
     metaBg: has(incompat, INCOMPAT.metaBg),
     bits64: has(incompat, INCOMPAT.bits64),
     mmp: has(incompat, INCOMPAT.mmp),

@@ -56,15 +56,21 @@ export function inodeOf(bytes: Buffer, number: number, sb: Superblock): Inode {
 
 /** Whether the inode's own checksum is right; true where inodes have none. */
 export function isIntact(bytes: Buffer, number: number, sb: Superblock): boolean {
-  if (!sb.features.metadataCsum) return true
+  return withChecksum(bytes, number, sb).equals(bytes)
+}
+
+/** The inode with the checksum it must have, where inodes have one. */
+export function withChecksum(bytes: Buffer, number: number, sb: Superblock): Buffer {
+  if (!sb.features.metadataCsum) return bytes
   const copy = Buffer.from(bytes)
   copy.writeUInt16LE(0, CHECKSUM_LOW_AT)
   const extraBytes = bytes.length > 128 ? bytes.readUInt16LE(0x80) : 0
   const wide = extraBytes >= 4
   if (wide) copy.writeUInt16LE(0, CHECKSUM_HIGH_AT)
   const checksum = ext4Crc(seedOf(bytes, number, sb), copy)
-  if ((checksum & 0xffff) !== bytes.readUInt16LE(CHECKSUM_LOW_AT)) return false
-  return !wide || checksum >>> 16 === bytes.readUInt16LE(CHECKSUM_HIGH_AT)
+  copy.writeUInt16LE(checksum & 0xffff, CHECKSUM_LOW_AT)
+  if (wide) copy.writeUInt16LE(checksum >>> 16, CHECKSUM_HIGH_AT)
+  return copy
 }
 
 /** A link whose target stands where others have their pointers. */

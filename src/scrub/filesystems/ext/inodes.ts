@@ -1,16 +1,16 @@
 import { KiB } from '../../../domain/bytes.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
-import { claimBlockMap, claimResizeInode } from './block-map.ts'
-import type { Claims } from './claims.ts'
-import { claimExtents } from './extent-tree.ts'
+import { type BlockVisitor, claimResizeInode, visitBlockMap } from './block-map.ts'
+import type { Claimant, Claims } from './claims.ts'
+import { visitExtents } from './extent-tree.ts'
 import { checkBitmap, type Group, type Groups } from './groups.ts'
 import { EXTENTS, INLINE_DATA, type Inode, inodeOf, isIntact, isShortLink } from './inode.ts'
 import type { Superblock } from './superblock.ts'
 
 /** Of an inode table at a time; a multiple of any inode. */
 const SLICE_BYTES = 256 * KiB
-const RESIZE_INODE = 7
+export const RESIZE_INODE = 7
 
 /**
  * Claims the blocks of every file, folder and table of the file system. The inode tables are the truth: an inode that lives
@@ -39,7 +39,7 @@ export async function claimInodes(volume: Volume, sb: Superblock, groups: Groups
   if (free !== sb.freeInodes) throw new Refused('free-count', "the superblock's count of free inodes is wrong")
 }
 
-async function inodeBitmap(volume: Volume, sb: Superblock, group: Group): Promise<Buffer> {
+export async function inodeBitmap(volume: Volume, sb: Superblock, group: Group): Promise<Buffer> {
   if (group.inodesUnused) return Buffer.alloc(sb.groupInodes / 8)
   const bitmap = await volume.read(group.inodeBitmap * sb.blockBytes, sb.groupInodes / 8)
   checkBitmap(sb, bitmap, group.inodeBitmapChecksum)
@@ -69,7 +69,7 @@ async function* inodeTable(volume: Volume, sb: Superblock, group: Group, used: B
 }
 
 /** What stands in parts of a table that were never used may come from an older file system, unless its checksum is right. */
-function refuseLiving(bytes: Buffer, number: number, slot: number, group: Group, sb: Superblock): void {
+export function refuseLiving(bytes: Buffer, number: number, slot: number, group: Group, sb: Superblock): void {
   const living = bytes.readUInt16LE(0x1a) > 0 && bytes.readUInt32LE(0x14) === 0 && bytes.readUInt16LE(0) !== 0
   if (!living) return
   const neverUsed = group.inodesUnused || slot >= sb.groupInodes - group.inodesNeverUsed
@@ -95,13 +95,25 @@ async function claimInode(volume: Volume, sb: Superblock, claims: Claims, bytes:
   if (hasBlocks(inode)) await claimBlocks(volume, sb, claims, inode)
 }
 
-const hasBlocks = (inode: Inode): boolean =>
+export const hasBlocks = (inode: Inode): boolean =>
   inode.kind !== 'special' && !isShortLink(inode) && (inode.flags & INLINE_DATA) === 0
 
 async function claimBlocks(volume: Volume, sb: Superblock, claims: Claims, inode: Inode): Promise<void> {
-  if ((inode.flags & EXTENTS) !== 0) await claimExtents(volume, sb, claims, inode)
-  else if (inode.number === RESIZE_INODE) await claimResizeInode(volume, sb, claims, inode)
-  else await claimBlockMap(volume, sb, claims, inode)
+  const owner: Claimant = { lastCluster: -1 }
+  if ((inode.flags & EXTENTS) === 0 && inode.number === RESIZE_INODE) {
+    return claimResizeInode(volume, sb, claims, inode)
+  }
+  await visitBlocks(volume, sb, inode, {
+    tree: (block) => claims.file({ lastCluster: -1 }, block, 1),
+    run: (_at, block, count, written) => {
+      claims.file(owner, block, count)
+      if (!written) claims.noteUnwritten(block, count)
+    }
+  })
 }
 
-const isSet = (bitmap: Buffer, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0
+/** Shows the blocks of a file, folder or long link, however they are mapped. Throws Refused. */
+export const visitBlocks = (volume: Volume, sb: Superblock, inode: Inode, visitor: BlockVisitor): Promise<void> =>
+  (inode.flags & EXTENTS) !== 0 ? visitExtents(volume, sb, inode, visitor) : visitBlockMap(volume, sb, inode, visitor)
+
+export const isSet = (bitmap: Buffer, bit: number): boolean => ((bitmap[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0

@@ -46,20 +46,39 @@ export type Superblock = {
   /** Groups with a backup, with the feature sparse_super2. */
   readonly backupGroups: readonly [number, number]
   readonly mmpBlock: number
+  /** Numbers of the inodes with the journal, 0 for one on another device, and with the list of deleted files that are open. */
+  readonly journalInode: number
+  readonly orphanInode: number
+  /** Its name, which the guest chose; Latin-1. */
+  readonly label: string
+  readonly atRest: boolean
+  /** When the guest last wrote it or mounted it, in seconds of 1970. */
+  readonly writtenAt: number
 }
 
-/**
- * Throws Refused for whatever is broken, not understood or not at rest.
- * @see https://docs.kernel.org/filesystems/ext4/super.html
- */
+/** Throws Refused for whatever is broken, not understood or not at rest. */
 export async function readSuperblock(volume: Volume): Promise<Superblock> {
   const bytes = await volume.read(SUPERBLOCK_AT, SUPERBLOCK_BYTES)
+  const sb = superblockOf(bytes, volume.length)
+  const unrest = unrestOf(bytes, sb.features)
+  if (unrest) throw unrest
+  return sb
+}
+
+/** As readSuperblock, but the file system may be in use. */
+export const readSuperblockInUse = async (volume: Volume): Promise<Superblock> =>
+  superblockOf(await volume.read(SUPERBLOCK_AT, SUPERBLOCK_BYTES), volume.length)
+
+/**
+ * @param room bytes of its partition
+ * @see https://docs.kernel.org/filesystems/ext4/super.html
+ */
+function superblockOf(bytes: Buffer, room: number): Superblock {
   const u32 = (at: number) => bytes.readUInt32LE(at)
   const revision = u32(0x4c)
   if (revision > 1) throw new Refused('revision', 'its revision is not known here')
   const features = revision === 0 ? checkFeatures(0, 0, 0) : checkFeatures(u32(0x5c), u32(0x60), u32(0x64))
   checkOwnChecksum(bytes, features)
-  checkAtRest(bytes)
   if (u32(0x48) !== LINUX) throw new Refused('creator', 'it was made for another system than Linux')
 
   const { blockBytes, clusterBlocks } = blockSizes(bytes, features)
@@ -67,7 +86,7 @@ export async function readSuperblock(volume: Volume): Promise<Superblock> {
   const blocks = wide(0x4, 0x150)
   const firstBlock = blockBytes === KiB && clusterBlocks === 1 ? 1 : 0
   if (u32(0x14) !== firstBlock) throw new Refused('first-block', 'its first block is not where it must be')
-  if (!(blocks > firstBlock) || blocks * blockBytes > volume.length) {
+  if (!(blocks > firstBlock) || blocks * blockBytes > room) {
     throw new Refused('size', 'it is larger than its partition')
   }
   const sizes = groupSizes(bytes, features, blockBytes, clusterBlocks)
@@ -97,7 +116,12 @@ export async function readSuperblock(volume: Volume): Promise<Superblock> {
     reservedDescriptorBlocks: bytes.readUInt16LE(0xce),
     firstMetaGroup: u32(0x104),
     backupGroups: [u32(0x24c), u32(0x250)],
-    mmpBlock: features.mmp ? wide(0x168, 0x16c) : 0
+    mmpBlock: features.mmp ? wide(0x168, 0x16c) : 0,
+    journalInode: features.journal ? u32(0xe0) : 0,
+    orphanInode: features.orphanFile ? u32(0x280) : 0,
+    label: bytes.toString('latin1', 0x78, 0x88).replace(/\0.*$/s, ''),
+    atRest: unrestOf(bytes, features) === undefined,
+    writtenAt: Math.max(u32(0x2c), u32(0x30))
   }
 }
 
@@ -107,14 +131,16 @@ function checkOwnChecksum(bytes: Buffer, { metadataCsum }: Features): void {
   if (bytes.readUInt8(0x175) !== CRC32C || !intact) throw new Refused('checksum', "its superblock's checksum is wrong")
 }
 
-/** Free space is told by a file system that was unmounted, and in which no error was seen. */
-function checkAtRest(bytes: Buffer): void {
+/** Why it is not one that was unmounted, and in which no error was seen: only such a one can tell its free space. */
+function unrestOf(bytes: Buffer, { needsReplay, orphansPresent }: Features): Refused | undefined {
   const state = bytes.readUInt16LE(0x3a)
-  if ((state & ERRORS) !== 0) throw new Refused('errors', 'it is marked as having errors')
-  if ((state & VALID) === 0) throw new Refused('mounted', 'it was not unmounted')
-  if ((state & ORPHANS) !== 0 || bytes.readUInt32LE(0xe8) !== 0) {
-    throw new Refused('orphans', 'it has deleted files that are still open')
+  if (needsReplay) return new Refused('journal-to-replay', 'its journal holds changes to be replayed')
+  if ((state & ERRORS) !== 0) return new Refused('errors', 'it is marked as having errors')
+  if ((state & VALID) === 0) return new Refused('mounted', 'it was not unmounted')
+  if (orphansPresent || (state & ORPHANS) !== 0 || bytes.readUInt32LE(0xe8) !== 0) {
+    return new Refused('orphans', 'it has deleted files that are still open')
   }
+  return undefined
 }
 
 function blockSizes(bytes: Buffer, { bigalloc }: Features) {

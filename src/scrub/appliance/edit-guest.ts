@@ -1,0 +1,66 @@
+import type { StepReport } from '../../domain/scrub-report.ts'
+import type { Edit, Edited } from '../guest-editor.ts'
+import type { NbdServer } from '../nbd/server.ts'
+import type { ScrubStep } from '../scrub-step.ts'
+import { ApplianceFiles } from './appliance-files.ts'
+import { FileChanger } from './change-files.ts'
+import { commandLine } from './command-line.ts'
+import { attachZeros } from './device-disk.ts'
+import { eraseFree } from './erase-free.ts'
+import { eraseVolumes } from './erase-volumes.ts'
+import { findGuest } from './find-guest.ts'
+import type { Fish } from './fish.ts'
+import { mountGuest } from './mount-guest.ts'
+import { mount, mountables } from './mountable.ts'
+
+export type Session = {
+  readonly fish: Fish
+  readonly server: NbdServer
+  /** Of the host, and guestfish's too. */
+  readonly folder: string
+  readonly passphrase: string | undefined
+}
+
+/** One guest from the start of the appliance to its end. Windows is looked at, and not changed. */
+export async function editGuest(session: Session, edit: Edit, signal: AbortSignal): Promise<Edited> {
+  const { fish, server, folder } = session
+  const disk = ['format:raw', 'protocol:nbd', `server:unix:${server.path}`, 'discard:enable', 'cachemode:unsafe']
+  await fish.ask(commandLine('add-drive', '', ...disk))
+  // Else what is free in pieces of less than 4 KiB is never trimmed.
+  await fish.ask(commandLine('config', '-global', 'scsi-hd.discard_granularity=512'))
+  await attachZeros(fish)
+  await fish.ask('run')
+  const all = await mountables(fish, session.passphrase)
+  const { root, ...guest } = await findGuest(fish, all, folder)
+  const isLinux = guest.kind === 'linux'
+  if (isLinux) await mountGuest(fish, root, all, folder)
+  else await mount(fish, root, '/', 'ro')
+
+  const files = new ApplianceFiles(fish, folder)
+  const changer = new FileChanger(fish, files, folder)
+  const steps: StepReport[] = []
+  for (const step of edit.steps) {
+    steps.push(isLinux ? await changer.carryOut(step, edit.settings, signal) : skipped(step))
+  }
+  for (const look of edit.looks) await look(files, signal)
+
+  await fish.ask('umount-all')
+  if (isLinux) {
+    await eraseFree(session, all, signal)
+    await eraseVolumes(fish, all, server)
+  }
+  const tools = { libguestfs: versionIn(await fish.text('version')) }
+  await fish.close()
+  return { guest, steps, tools }
+}
+
+const skipped = ({ id }: ScrubStep): StepReport => ({
+  id,
+  changed: false,
+  files: 0,
+  bytes: 0,
+  skipped: 'the guest is not Linux'
+})
+
+const versionIn = (printed: string): string =>
+  [...printed.matchAll(/^\w+: (\d+)$/gm)].map(([, number]) => number).join('.')

@@ -1,0 +1,76 @@
+import { MiB } from '../../domain/bytes.ts'
+import { Refused } from '../refused.ts'
+import { ApplianceFiles } from './appliance-files.ts'
+import { commandLine } from './command-line.ts'
+import type { Fish } from './fish.ts'
+import { CHANGED, type Mountable, mount } from './mountable.ts'
+
+type Line = { readonly what: string; readonly at: string; readonly type: string; readonly options: string }
+
+/**
+ * Mounts a guest's file systems as its /etc/fstab has them.
+ * @throws Refused where one that it names cannot be found: it would leave with all that is in it
+ */
+export async function mountGuest(
+  fish: Fish,
+  root: Mountable,
+  all: readonly Mountable[],
+  folder: string
+): Promise<void> {
+  if (!(await mount(fish, root, '/', 'rw'))) throw new Refused('not-mounted', 'its file system cannot be mounted')
+  const files = new ApplianceFiles(fish, folder)
+  const fstab = (await files.read('/etc/fstab', MiB))?.toString('latin1') ?? ''
+  for (const line of linesOf(fstab)) {
+    const one = await meant(fish, line, all)
+    if (!one) throw new Refused('not-found', 'a file system that its fstab names is not found')
+    if (!CHANGED.has(one.type)) continue
+    if ((await files.stat(line.at))?.kind !== 'folder' || !(await mount(fish, one, line.at, 'rw'))) {
+      throw new Refused('not-mounted', 'a file system that its fstab names cannot be mounted')
+    }
+    files.forget()
+  }
+}
+
+/** Of fstab(5), those on disks: outer folders first. */
+function linesOf(fstab: string): Line[] {
+  return fstab
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .map(([what = '', at = '', type = '', options = '']) => ({ what, at: unescaped(at), type, options }))
+    .filter(({ what, at, type, options }) => {
+      const onDisk = /^(UUID=|LABEL=|PARTUUID=|\/dev\/)/.test(what) && (CHANGED.has(type) || type === 'auto')
+      return onDisk && at.startsWith('/') && at !== '/' && !/(^|,)noauto(,|$)/.test(options)
+    })
+    .sort((a, b) => a.at.length - b.at.length)
+}
+
+const unescaped = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8) & 0xff))
+
+async function meant(fish: Fish, { what, options }: Line, all: readonly Mountable[]): Promise<Mountable | undefined> {
+  const subvolume = /(?:^|,)subvol=\/?([^,]+)/.exec(options)?.[1]
+  for (const one of all) {
+    if (one.name.startsWith('btrfsvol:') || !(await isCalled(fish, one.name, what))) continue
+    return subvolume && one.type === 'btrfs' ? { name: `btrfsvol:${one.name}/${subvolume}`, type: 'btrfs' } : one
+  }
+  return undefined
+}
+
+async function isCalled(fish: Fish, device: string, what: string): Promise<boolean> {
+  const value = what.slice(what.indexOf('=') + 1).replace(/^["']|["']$/g, '')
+  const answer = async (command: string) => (await fish.text(`-${commandLine(command, device)}`)).trim()
+  if (what.startsWith('UUID=')) return (await answer('vfs-uuid')).toLowerCase() === value.toLowerCase()
+  if (what.startsWith('LABEL=')) return (await answer('vfs-label')) === value
+  const partition = /^\/dev\/sda(\d+)$/.exec(device)?.[1]
+  if (what.startsWith('PARTUUID=')) {
+    if (!partition) return false
+    const guid = (await fish.text(`-${commandLine('part-get-gpt-guid', '/dev/sda', partition)}`)).trim()
+    return guid.toLowerCase() === value.toLowerCase()
+  }
+  // A disk has another letter in another machine, and its partitions the same numbers.
+  const number = /^\/dev\/(?:[shxv]+d[a-z]|nvme\d+n\d+p|mmcblk\d+p)(\d+)$/.exec(what)?.[1]
+  if (number) return number === partition
+  const mapped = /^\/dev\/mapper\/((?:[^-]|--)+)-((?:[^-]|--)+)$/.exec(what)
+  const volume = mapped ? `/dev/${mapped[1]}/${mapped[2]}`.replaceAll('--', '-') : what
+  return volume === device
+}

@@ -1,0 +1,32 @@
+import type { Guest, StepReport } from '../domain/scrub-report.ts'
+import type { GuestFiles } from './guest.ts'
+import type { OverlayDisk } from './overlay-disk.ts'
+import type { ScrubStep, StepSettings } from './scrub-step.ts'
+
+/** What looks at the files once the steps are through, and changes nothing. */
+export type Look = (files: GuestFiles, signal: AbortSignal) => Promise<void>
+
+export type Edit = {
+  readonly steps: readonly ScrubStep[]
+  readonly settings: StepSettings
+  readonly looks: readonly Look[]
+  /** An empty folder of this attempt, removed by the caller. */
+  readonly work: string
+}
+
+export type Edited = {
+  readonly guest: Guest
+  readonly steps: readonly StepReport[]
+  /** Versions by name, of what took part. */
+  readonly tools: Readonly<Record<string, string>>
+}
+
+/**
+ * One way to change the files of a guest. Its changes go into the overlay alone; what it was refused in the middle leaves an
+ * overlay that is not to be used any more. Freed blocks are made zeros afterwards, by `freeSpace`, not here.
+ */
+export interface GuestEditor {
+  readonly name: 'fast' | 'appliance'
+  /** @throws Refused where this guest is not for it; ScrubFailed where a tool did what it should not; the signal's reason */
+  edit(disk: OverlayDisk, edit: Edit, signal: AbortSignal): Promise<Edited>
+}

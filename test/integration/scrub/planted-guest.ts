@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { MiB } from '../../../src/domain/bytes.ts'
+import { tool, toolWithInput } from '../../unit/scrub/tools.ts'
+
+/** What a scrub has to take out, wherever it lies: contents and names. */
+const secret = (what: string): string => `PLANTED-${what}-7f1c93d2`
+
+/** Long enough that no file system puts it beside its metadata. */
+const long = (what: string): string => `${secret(what)}\n`.repeat(400)
+
+const GONE: Readonly<Record<string, string>> = {
+  'etc/machine-id': '0badc0ffee0ddba115ca1ab1e5eed5ed\n',
+  'etc/ssh/ssh_host_ed25519_key': `-----BEGIN OPENSSH PRIVATE KEY-----\n${secret('hostkey')}\n`,
+  'etc/ssh/ssh_host_ed25519_key.pub': `ssh-ed25519 ${secret('hostkey-pub')} root@guest\n`,
+  'root/.bash_history': `mysql -p${secret('history')}\n`,
+  'home/someone/.psql_history': `alter user me password '${secret('psql')}';\n`,
+  'var/log/syslog': long('syslog'),
+  'var/log/old/messages.1': long('old-log'),
+  'var/log/it\'s \\ "odd"\n$(touch here)/|x': secret('odd-name'),
+  [`var/log/${secret('file-name')}.log.1`]: long('named'),
+  'var/lib/cloud/instances/i-1/user-data.txt': `#cloud-config\npassword: ${secret('user-data')}\n`,
+  'var/lib/systemd/random-seed': `${secret('seed')}`.repeat(10),
+  'tmp/upload/dump.sql': long('dump')
+}
+
+const KEPT: Readonly<Record<string, string | Buffer>> = {
+  'etc/os-release': 'NAME="Planted"\nPRETTY_NAME="Planted Linux 1"\nID=planted\n',
+  'etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nsomeone:x:1000:1000::/home/someone:/bin/bash\n',
+  'etc/hostname': 'guest\n',
+  'srv/app.dat': 'KEPT-app-data\n',
+  'srv/payload.bin': randomBytes(6 * MiB),
+  'home/someone/notes.txt': 'KEPT-notes\n'.repeat(1000)
+}
+
+export type PlantedGuest = {
+  /** None of them may stand in the bytes of an export. */
+  readonly secrets: readonly string[]
+  /** Files that have to come out as they are, by their path in the guest. */
+  readonly kept: ReadonlyMap<string, Buffer>
+}
+
+/** How a file system is made in the appliance, on /dev/sda, and where its root is then. */
+export type Layout = {
+  readonly commands: readonly string[]
+  readonly root: string
+  readonly fstab: string
+  /** Devices in which a secret lies that no file system knows of, and what is done afterwards. */
+  readonly devices?: readonly string[]
+  readonly afterwards?: readonly string[]
+}
+
+/**
+ * A guest on a file system that its own kernel has written: with files that were there and are deleted, in blocks, folders
+ * and the journal.
+ */
+export async function makePlantedGuest(path: string, folder: string, layout: Layout): Promise<PlantedGuest> {
+  const tree = join(folder, 'tree')
+  const files = { ...KEPT, ...GONE, 'etc/fstab': layout.fstab }
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(tree, name)), { recursive: true })
+    await writeFile(join(tree, name), content)
+  }
+  const deleted = secret('deleted')
+  await writeFile(join(folder, 'deleted'), long('deleted').repeat(40))
+  const devices = layout.devices ?? []
+  await writeFile(join(folder, 'device'), long('device'))
+  await tool('tar', '-C', tree, '-cf', join(folder, 'tree.tar'), '.')
+  await tool('truncate', '-s', '420M', path)
+  const commands = [
+    `add-drive ${path} format:raw cachemode:unsafe`,
+    'run',
+    ...layout.commands,
+    ...devices.map((device) => `upload-offset ${join(folder, 'device')} ${device} 1048576`),
+    ...(layout.afterwards ?? []),
+    `mount ${layout.root} /`,
+    `tar-in ${join(folder, 'tree.tar')} /`,
+    'mkdir-p /srv/old',
+    ...Array.from({ length: 12 }, (_, i) => `upload ${join(folder, 'deleted')} /srv/old/${deleted}-name-${i}`),
+    'sync',
+    ...Array.from({ length: 12 }, (_, i) => `rm /srv/old/${deleted}-name-${i}`),
+    `write /srv/old/${secret('short')} ${secret('inline')}`,
+    'sync',
+    `rm /srv/old/${secret('short')}`,
+    'umount-all',
+    'shutdown'
+  ]
+  await toolWithInput(`${commands.join('\n')}\n`, 'env', ...ENVIRONMENT, 'guestfish')
+  const texts = [...Object.keys(GONE), ...Object.values(GONE)].flatMap(
+    (text) => text.match(/PLANTED-[\w-]+?-7f1c93d2/g) ?? []
+  )
+  const secrets = [
+    ...texts,
+    ...devices.map(() => secret('device')),
+    deleted,
+    secret('short'),
+    secret('inline'),
+    '0badc0ffee0ddba115ca1ab1e5eed5ed'
+  ]
+  return {
+    secrets: [...new Set(secrets)],
+    kept: new Map(Object.entries(KEPT).map(([name, content]) => [`/${name}`, Buffer.from(content)]))
+  }
+}
+
+const ENVIRONMENT = ['LIBGUESTFS_BACKEND=direct', 'LIBGUESTFS_BACKEND_SETTINGS=force_tcg', 'HOME=/tmp']
+
+/** Reads files of a guest's disk through the appliance, as another program would. */
+export async function filesOf(path: string, root: string, names: readonly string[], folder: string) {
+  const commands = [
+    `add-drive ${path} format:raw readonly:true`,
+    'run',
+    `mount-ro ${root} /`,
+    ...names.map((name, i) => `download ${name} ${join(folder, `read-${i}`)}`)
+  ]
+  await toolWithInput(`${commands.join('\n')}\n`, 'env', ...ENVIRONMENT, 'guestfish')
+  return names.map((_, i) => join(folder, `read-${i}`))
+}
