@@ -8,6 +8,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
+# What changes the files of a guest that is scrubbed, and the jail it runs in; util-linux is there.
+RUN apt-get update && apt-get install -y --no-install-recommends bubblewrap e2fsprogs && rm -rf /var/lib/apt/lists/*
 RUN install -d -o node -g node -m 0700 /data /keys /app/.cache
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules

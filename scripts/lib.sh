@@ -67,14 +67,31 @@ ensure_peers() {
   done
 }
 
-# File systems and partition tables made by others, for the tests of what reads them; skipped with a reason where they miss.
+# File systems and partition tables made by others, for the tests of what reads them, and the jail in which their own tools
+# run; skipped with a reason where they miss.
 ensure_disk_tools() {
   local needed=()
+  has bwrap || needed+=(bubblewrap)
   has mkfs.fat || needed+=(dosfstools)
   has mcopy || needed+=(mtools)
   has sgdisk || needed+=(gdisk)
   has sfdisk || needed+=(fdisk)
   has parted || needed+=(parted)
+  ((${#needed[@]} == 0)) || apt_install "${needed[@]}" || true
+}
+
+# What scrubs guests that only a kernel can read, and what its tests make such guests with; about 120 MB with a kernel of
+# Debian's for the machine in it. Asked for by the tests; skipped with a reason where it misses.
+ensure_appliance() {
+  local needed=()
+  has guestfish || needed+=(guestfish)
+  compgen -G '/usr/lib*/*/guestfs/supermin.d/packages-xfs' >/dev/null || needed+=(libguestfs-xfs)
+  compgen -G '/boot/vmlinuz-*' >/dev/null || needed+=("linux-image-cloud-$(dpkg --print-architecture 2>/dev/null || true)")
+  has mkfs.xfs || needed+=(xfsprogs)
+  has nbdcopy || needed+=(libnbd-bin)
+  has jq || needed+=(jq)
+  has mmdebstrap || needed+=(mmdebstrap)
+  has qemu-system-x86_64 || needed+=(qemu-system-x86)
   ((${#needed[@]} == 0)) || apt_install "${needed[@]}" || true
 }
 

@@ -10,13 +10,14 @@ import { type Settings, settingsSchema } from './settings.ts'
 
 export type Config = Omit<
   Settings,
-  'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS' | 'TRUSTED_PROXIES' | 'KEK' | 'TRUSTED_HEADERS_SECRET'
+  'ALLOWED_NETWORKS' | 'ALLOWED_ENDPOINTS' | 'PROJECT_WEIGHTS' | 'TRUSTED_PROXIES' | 'KEK' | 'TRUSTED_HEADERS_SECRET'
 > & {
   readonly TRUSTED_PROXIES: readonly string[]
   readonly KEK?: Secret<readonly Buffer[]>
   readonly TRUSTED_HEADERS_SECRET?: Secret<string>
   readonly ALLOWED_NETWORKS: readonly string[]
   readonly ALLOWED_ENDPOINTS: readonly string[]
+  readonly PROJECT_WEIGHTS: Readonly<Record<string, number>>
 }
 
 /** What is wrong with the environment, all of it, one line each. */
@@ -62,7 +63,8 @@ export function readConfig(env: NodeJS.ProcessEnv, { split }: { readonly split: 
     ...(settings.FILE_ROOT && { FILE_ROOT: resolve(settings.FILE_ROOT) }),
     TRUSTED_PROXIES: list(settings.TRUSTED_PROXIES),
     ALLOWED_NETWORKS: list(settings.ALLOWED_NETWORKS),
-    ALLOWED_ENDPOINTS: list(settings.ALLOWED_ENDPOINTS)
+    ALLOWED_ENDPOINTS: list(settings.ALLOWED_ENDPOINTS),
+    PROJECT_WEIGHTS: weights(settings.PROJECT_WEIGHTS)
   }
 }
 
@@ -97,11 +99,17 @@ function choices(name: string): string | undefined {
   return options && `must be one of ${options.join(', ')}`
 }
 
-const list = (text: string): string[] =>
+/** A setting that is a comma list. */
+export const list = (text: string): string[] =>
   text
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '')
+
+/** The project's name may hold anything but commas and spaces at its ends. */
+const WEIGHT = /^(.+)=([1-9]\d{0,5})$/
+const weights = (text: string): Record<string, number> =>
+  Object.fromEntries(list(text).map((item) => [item.replace(WEIGHT, '$1'), Number(item.replace(WEIGHT, '$2'))]))
 
 const KEY_BYTES = 32
 const keys = (text: string): Buffer[] => list(text).map((key) => Buffer.from(key, 'base64'))
@@ -136,9 +144,13 @@ function contradictions(settings: Settings, split: boolean): string[] {
     mistakes.push('DEFAULT_SWIFT_AUTH_URL must be an http:// or https:// URL without a query')
   for (const [name, maximum] of MAXIMA)
     if (settings[name] > settings[maximum]) mistakes.push(`${name} may be at most ${maximum}`)
+  for (const weight of list(settings.PROJECT_WEIGHTS))
+    if (!WEIGHT.test(weight)) mistakes.push(`PROJECT_WEIGHTS: ${weight} is not of the form project=3`)
   for (const endpoint of list(settings.ALLOWED_ENDPOINTS))
     if (!/^[a-z][a-z0-9+]*:\/\/(\[[0-9a-f:.]+\]|[^\s:/?#@[\]]+):\d{1,5}$/i.test(endpoint))
       mistakes.push(`ALLOWED_ENDPOINTS: ${endpoint} is not of the form scheme://host:port`)
+  if (settings.CRASH_AT && settings.LOG_LEVEL !== 'debug')
+    mistakes.push('CRASH_AT kills the process, for tests of recovery: it needs LOG_LEVEL=debug')
   if (settings.FILE_ROOT) mistakes.push(...fileRootMistakes(settings.FILE_ROOT, settings.DATA_DIR))
   if (settings.MAX_VIRTUAL_BYTES > 1024 * 1024 * GiB) mistakes.push('MAX_VIRTUAL_BYTES may be at most 1 PiB')
   return mistakes

@@ -148,6 +148,84 @@ export const settingsSchema = Type.Object({
     description:
       'an image cannot be deleted while a temporary URL lives whose file is made from it; `false`: the URL ends with the image'
   }),
+  SCRUB_DEFAULT: Type.Enum(['none', 'metadata', 'generalize'], {
+    default: 'metadata',
+    description: 'the scrub profile of a request that names none; see docs/scrub.md'
+  }),
+  SCRUB_MINIMUM: Type.Enum(['none', 'metadata', 'generalize'], {
+    default: 'none',
+    description: 'the least that every export goes through; the image property `export_scrub` may want more'
+  }),
+  SCRUB_STEPS: Type.String({
+    default: '',
+    description: 'steps, comma list: put into the profile `generalize`, or with `-` before it taken out of it'
+  }),
+  SCRUB_REQUIRED_STEPS: Type.String({
+    default: '',
+    description: 'steps, comma list, that every scrub of files makes and no user can switch off'
+  }),
+  SCRUB_UNKNOWN_GUEST: Type.Enum(['fail', 'skip'], {
+    default: 'fail',
+    description: 'an export whose guest cannot be scrubbed fails, or goes on with its files as they are'
+  }),
+  SCRUB_SECRETS: Type.Enum(['report', 'refuse', 'off'], {
+    default: 'report',
+    description:
+      'secrets that are found in a scrubbed guest are reported, keep it from being exported, or are not looked for'
+  }),
+  SCRUB_GAPS: Type.Enum(['zero', 'keep'], {
+    default: 'zero',
+    description: 'what lies between and behind the partitions of a scrubbed disk'
+  }),
+  SCRUB_PROVIDER_PATHS: Type.String({
+    default: '',
+    description: 'paths of guests, comma list, with `*` in names: what the provider has put there and a scrub removes'
+  }),
+  SCRUB_FIRST_BOOT: Type.Optional(
+    Type.String({ minLength: 1, description: 'script that a scrub puts into guests, to run once at their next start' })
+  ),
+  SCRUB_APPLIANCE: Type.Boolean({
+    default: true,
+    description:
+      'guests that the fast way does not know are scrubbed in a virtual machine, where libguestfs is installed; `false`: they are not known'
+  }),
+  SCRUB_APPLIANCE_SECONDS: Type.Integer({
+    default: 900,
+    minimum: 60,
+    description: 'the most that this may take for one guest'
+  }),
+  SCRUB_APPLIANCE_CACHE: Type.String({
+    default: '/var/tmp',
+    minLength: 1,
+    description: 'folder, open to all accounts, where libguestfs keeps what it has built once, about 400 MB'
+  }),
+  JAIL: Type.Enum(['strict', 'off'], {
+    default: 'strict',
+    description:
+      '`strict`: programs that read images run under bubblewrap, without network and files of the machine; `off`: with limits on resources only'
+  }),
+  SCRUB_STEPS_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "folder with the operator's own steps, executables that run in the jail; see docs/scrub-step.md"
+    })
+  ),
+  SCRUB_STEP_SECONDS: Type.Integer({ default: 600, minimum: 1, description: 'the most that one of them may take' }),
+  SCRATCH_ROOT: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'folder for what is changed in images while they are exported; default: `scratch` in DATA_DIR'
+    })
+  ),
+  EXPORT_DENY: Type.String({
+    default: 'export_allowed=false',
+    description:
+      '`name=value`, comma list: images with this property are not exported; `visibility` and `owner` are names too, `owner=other` is another project, `*` is any value'
+  }),
+  EXPORT_PROPERTIES: Type.String({
+    default: 'architecture,os_distro,os_type,os_version,hw_firmware_type,hw_machine_type',
+    description: 'properties of images, comma list, that manifests tell; no other leaves'
+  }),
   TRUSTED_PROXIES: Type.String({
     default: '',
     description:
@@ -187,6 +265,21 @@ export const settingsSchema = Type.Object({
     minimum: 0,
     description: 'bytes of images that one project may export in 24 hours; 0: any number'
   }),
+  PROJECT_WEIGHTS: Type.String({
+    default: '',
+    description:
+      '`project=weight`, comma list of whole numbers: how many times the bytes of others a project gets while all have tasks that wait; others: 1'
+  }),
+  PROJECT_CONCURRENCY: Type.Integer({
+    default: 0,
+    minimum: 0,
+    description: 'exports of one project that run at once on all workers together; 0: any number'
+  }),
+  HOST_CONCURRENCY: Type.Integer({
+    default: 0,
+    minimum: 0,
+    description: 'exports to one host, or bucket of S3, that run at once on all workers together; 0: any number'
+  }),
   DRY_RUNS: Type.Integer({
     default: 8,
     minimum: 1,
@@ -214,10 +307,23 @@ export const settingsSchema = Type.Object({
     description: 'silence after which a worker is taken for dead'
   }),
   SWEEP_SECONDS: Type.Integer({ default: 5, minimum: 1, description: 'how often lost and stuck tasks are looked for' }),
+  SHUTDOWN_SECONDS: Type.Integer({
+    default: 25,
+    minimum: 1,
+    description:
+      'how long a process that is asked to stop may take; a worker sends the parts it has begun within four fifths of that'
+  }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
     description: 'as pino has them'
-  })
+  }),
+  CRASH_AT: Type.Optional(
+    Type.String({
+      pattern: '^(?:before|after) [a-z]+\\.[A-Za-z]+(?: [1-9][0-9]{0,5})?$',
+      description:
+        'for tests of recovery, with `LOG_LEVEL=debug` only: the process kills itself there, such as `after upload.putPart 2`'
+    })
+  )
 })
 
 export type Settings = Static<typeof settingsSchema>

@@ -3,8 +3,10 @@ import type { Config } from '../config.ts'
 import type { Destination } from '../destinations/destination.ts'
 import type { Destinations } from '../destinations/registry.ts'
 import { CHECKSUMS, IF_EXISTS, SIDECARS, VERIFY_LEVELS } from '../domain/export-options.ts'
+import { SCRUB_PROFILES } from '../domain/scrub-report.ts'
 import { PRIORITIES } from '../domain/task.ts'
 import type { TaskStore } from '../export/ports.ts'
+import type { ScrubPolicy } from '../export/scrub-policy.ts'
 import type { FormatFamily } from '../formats/format-family.ts'
 import type { Formats } from '../formats/registry.ts'
 import { BODY_LIMIT } from '../http/app.ts'
@@ -13,6 +15,8 @@ import type { CapabilitiesOf } from '../http/routes/capabilities.ts'
 import { VERSIONS } from '../http/routes/versions.ts'
 import { credentialsTitle } from '../http/schemas/export-request.ts'
 import { MAX_DEPTH } from '../http/strict-json.ts'
+import { ruleText, SCRUB_PROPERTY } from '../scrub/policy.ts'
+import { generalizeSteps } from '../scrub/profiles.ts'
 
 type Uses = {
   readonly config: Config
@@ -20,10 +24,18 @@ type Uses = {
   readonly formats: Formats
   readonly destinations: Pick<Destinations, 'all'>
   readonly diskFormats: readonly string[]
+  readonly scrubPolicy: ScrubPolicy
 }
 
 /** What the service can do, from the parts that do it. */
-export function capabilitiesOf({ config, tasks, formats, destinations, diskFormats }: Uses): CapabilitiesOf {
+export function capabilitiesOf({
+  config,
+  tasks,
+  formats,
+  destinations,
+  diskFormats,
+  scrubPolicy
+}: Uses): CapabilitiesOf {
   const fixed = {
     service: { name: 'glance-export', versions: [...VERSIONS] },
     source_formats: [...diskFormats],
@@ -35,10 +47,8 @@ export function capabilitiesOf({ config, tasks, formats, destinations, diskForma
     sidecars: [...SIDECARS],
     verify: [...VERIFY_LEVELS],
     priorities: [...PRIORITIES],
-    scrub: {
-      profiles: [],
-      note: 'Images leave as they are stored: there is no way yet to have something removed from them on the way.'
-    },
+    scrub: scrubOf(scrubPolicy),
+    export_denied_by: scrubPolicy.deny.map(ruleText),
     limits: {
       body_bytes: BODY_LIMIT,
       json_depth: MAX_DEPTH,
@@ -61,6 +71,24 @@ export function capabilitiesOf({ config, tasks, formats, destinations, diskForma
         bytes_per_day: { limit: orNone(config.QUOTA_BYTES_PER_DAY), used: bytesToday }
       }
     }
+  }
+}
+
+function scrubOf({ rules, steps }: ScrubPolicy) {
+  const standard = generalizeSteps(rules, steps)
+  return {
+    profiles: [...SCRUB_PROFILES],
+    default: rules.byDefault,
+    minimum: rules.minimum,
+    minimum_property: SCRUB_PROPERTY,
+    steps: steps.map(({ id, about }) => ({
+      id,
+      about,
+      generalizes: standard.includes(id),
+      required: rules.required.includes(id)
+    })),
+    on_unrecognized_os: rules.unknownGuest,
+    secrets: rules.secrets
   }
 }
 

@@ -8,8 +8,10 @@ import { DEFAULT_LIMITS } from '../destinations/connection.ts'
 import { createDestinations, type Destinations } from '../destinations/registry.ts'
 import { Staging } from '../destinations/tempurl/staging.ts'
 import { MiB } from '../domain/bytes.ts'
+import type { Fairness } from '../export/fairness.ts'
 import type { TaskStore } from '../export/ports.ts'
 import type { Quotas } from '../export/quotas.ts'
+import type { ScrubPolicy } from '../export/scrub-policy.ts'
 import { createHashers } from '../hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
 import { Buffers } from '../pipeline/buffers.ts'
@@ -24,6 +26,9 @@ import { createExportQueue } from '../queue/export-queue.ts'
 import type { TempUrlStore } from '../temp-urls/ports.ts'
 import { readKeys, readOrMakeKeys } from '../vault/key-file.ts'
 import { type Keys, namedKeys } from '../vault/keys.ts'
+import { crashPoints } from './crash-points.ts'
+import { scrubPolicyOf } from './scrub-policy.ts'
+import { type Editors, openEditors } from './scrubbing.ts'
 
 /** A part of the service that runs until it is closed. */
 export type Running = { close(): Promise<void> }
@@ -39,6 +44,8 @@ export type Foundation = Running & {
   /** Files that wait for their download. */
   readonly staging: Staging
   readonly destinations: Destinations
+  readonly scrubPolicy: ScrubPolicy
+  readonly editors: Editors
   /** Of credentials. The API makes a sealer of them, the worker an opener. */
   readonly keys: Keys
   readonly queue: ReturnType<typeof createExportQueue>
@@ -51,6 +58,8 @@ const EMBEDDED_RESERVE_BYTES = 128 * MiB
 
 /** @param databaseUrl of a database whose schema is this release's */
 export async function layFoundation(config: Config, log: Logger, databaseUrl: string): Promise<Foundation> {
+  const editors = await openEditors(config, log)
+  const scrubPolicy = await scrubPolicyOf(config, editors.tools)
   const dir = join(config.DATA_DIR, 'images')
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const pool = createPool({
@@ -65,6 +74,7 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
   const staging = { dir: join(config.DATA_DIR, 'exports'), reserveBytes }
   const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
+  const watch = crashPoints(config.CRASH_AT)
   const destinations = createDestinations({
     allowedNetworks: config.ALLOWED_NETWORKS,
     allowedEndpoints: config.ALLOWED_ENDPOINTS,
@@ -81,14 +91,18 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     config,
     log,
     pool,
-    tasks: createTaskStore(pool, {
-      maxAttempts: config.TASK_ATTEMPTS,
-      deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
-      quotas: quotasOf(config),
-      keepMs: config.TASK_KEEP_SECONDS * 1000,
-      tempUrlMs: config.TEMP_URL_SECONDS * 1000,
-      leaseMs: config.LEASE_SECONDS * 1000
-    }),
+    tasks: watch(
+      'tasks',
+      createTaskStore(pool, {
+        maxAttempts: config.TASK_ATTEMPTS,
+        deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
+        quotas: quotasOf(config),
+        fairness: fairnessOf(config),
+        keepMs: config.TASK_KEEP_SECONDS * 1000,
+        tempUrlMs: config.TEMP_URL_SECONDS * 1000,
+        leaseMs: config.LEASE_SECONDS * 1000
+      })
+    ),
     files: libraryFiles({
       dir,
       hashers: engine.hashers,
@@ -97,7 +111,9 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     }),
     tempUrls: tempUrlStore(pool),
     staging: new Staging(staging),
-    destinations,
+    destinations: watch('destinations', destinations),
+    scrubPolicy,
+    editors,
     keys,
     backend,
     queue,
@@ -110,6 +126,12 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     }
   }
 }
+
+const fairnessOf = (config: Config): Fairness => ({
+  weights: config.PROJECT_WEIGHTS,
+  hostConcurrency: config.HOST_CONCURRENCY,
+  projectConcurrency: config.PROJECT_CONCURRENCY
+})
 
 export const quotasOf = (config: Config): Quotas => ({
   activeTasks: config.QUOTA_ACTIVE_TASKS,

@@ -113,7 +113,9 @@ export async function startHttp(on: Foundation): Promise<Running & { readonly ur
   return {
     url,
     async close() {
-      await app.close()
+      // Uploads and downloads of images may go on for hours.
+      const cut = setTimeout(() => app.server.closeAllConnections(), config.SHUTDOWN_SECONDS * 800)
+      await app.close().finally(() => clearTimeout(cut))
       counters?.disconnect()
       await openFiles.close()
     }

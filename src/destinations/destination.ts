@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import type { ByteSource } from '../domain/bytes.ts'
+import type { DestinationError } from '../domain/destination-errors.ts'
 import type { ObjectOptions } from '../domain/export-options.ts'
 import type { OwnerId, TaskId } from '../domain/ids.ts'
 import type { Secret } from '../domain/secret.ts'
@@ -41,14 +42,28 @@ export type UploadTarget = {
 /** A range of the file: bytes [offset, offset + length), `number` counts from 1 in file order. */
 export type Part = { readonly number: number; readonly offset: number; readonly length: number }
 
-/** What must be known to remove an upload whose worker died. JSON, without secrets; kept with the task. */
+/** What must be known to go on with an upload whose worker died, or to remove it. JSON, without secrets; kept with the task. */
 export type UploadState = Readonly<Record<string, string>>
+
+/**
+ * A part that the destination has confirmed; kept with the task. `tag` is the destination's name for its bytes (an ETag),
+ * absent where it has none.
+ */
+export type SentPart = { readonly number: number; readonly bytes: number; readonly tag?: string }
+
+/** An upload that an earlier attempt has begun, and those of its parts that need not be sent again. */
+export type ResumedUpload = { readonly upload: Upload; readonly kept: readonly SentPart[] }
 
 /** What was removed, each in plain words ("multipart upload", "37 segments"); empty when there was nothing. */
 export type Removed = readonly string[]
 
 /** The object as it now is. `location` is its URL without a query; `etag` as the destination gave it. */
-export type Committed = { readonly location: string; readonly etag?: string }
+export type Committed = {
+  readonly location: string
+  readonly etag?: string
+  /** What is left of an object that was replaced, in plain words, and why it could not be removed. */
+  readonly left?: { readonly what: string; readonly error: DestinationError }
+}
 
 /**
  * One write to one target. A driver never retries, logs, counts or hashes the whole: that is done around it.
@@ -71,7 +86,7 @@ export interface Upload {
   readonly parallel: number
   /** Recorded by the caller before the first part; null when a dead worker leaves nothing behind. */
   readonly state: UploadState | null
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void>
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart>
   commit(signal: AbortSignal): Promise<Committed>
   abort(): Promise<Removed>
 }
@@ -94,7 +109,9 @@ export type CheckId = 'dest.tls' | 'dest.auth' | 'dest.container' | 'dest.limits
 /** One question to the destination beforehand. `run` throws DestinationError; what it made it has removed when it returns. */
 export type DestinationCheck = {
   readonly id: CheckId
-  /** @returns facts for the user, such as the planned parts; without secrets */
+  /**
+   * @returns facts for the user, such as the planned parts; without secrets. `skipped`: it could not be asked, and why
+   */
   run(signal: AbortSignal): Promise<Readonly<Record<string, string | number>> | undefined>
 }
 
@@ -122,6 +139,8 @@ export interface Destination {
   check(url: URL, credentials: Credentials | undefined): void
   /** True when the credentials are good for one object only: then `export_to` is its whole URL and nothing is appended. */
   namesObject(credentials: Credentials | undefined): boolean
+  /** True when nothing that was written can be read back with these credentials, whatever the place allows. Absent: never. */
+  writesOnly?(credentials: Credentials | undefined): boolean
   /** The questions that can be asked beforehand, in order; each may rely on those before it. */
   checks(target: UploadTarget): readonly DestinationCheck[]
   find(target: UploadTarget, signal: AbortSignal): Promise<Found>
@@ -130,6 +149,25 @@ export interface Destination {
   /** Removes the object at the target's URL with all that belongs to it; one that is gone is no error. */
   remove(target: UploadTarget, signal: AbortSignal): Promise<void>
   open(target: UploadTarget, signal: AbortSignal): Promise<Upload>
-  /** Removes what an upload with this state left behind; a state that is gone already is no error. */
-  discard(target: UploadTarget, state: UploadState, signal: AbortSignal): Promise<Removed>
+  /**
+   * Goes on with the upload of an earlier attempt, on this worker or another. Absent where a destination cannot. Asks the
+   * destination what it has: `kept` are those of `sent` that still stand there with the same length and tag.
+   * @param target the same file as then
+   * @param sent the parts whose confirmation was written down
+   * @returns the upload with the parts' size and the state it had, where a kept part may be sent again all the same; undefined
+   *   when it is gone, or cannot be gone on with: then it is discarded and begun anew
+   */
+  resume?(
+    target: UploadTarget,
+    state: UploadState,
+    sent: readonly SentPart[],
+    signal: AbortSignal
+  ): Promise<ResumedUpload | undefined>
+  /**
+   * Removes what uploads of this export to this target have left: the one of this state, and those whose worker died before
+   * their state was recorded, as far as the destination can find them. Only what is certainly of this export is removed. What
+   * is gone already is no error.
+   * @param state null when none was recorded
+   */
+  discard(target: UploadTarget, state: UploadState | null, signal: AbortSignal): Promise<Removed>
 }

@@ -8,7 +8,13 @@ import { SITUATIONS, type Situation } from './situations.ts'
 export function failure(
   what: Situation,
   host: string,
-  more: { status?: number; retryAfterMs?: number | undefined; cause?: unknown } = {}
+  more: {
+    status?: number
+    retryAfterMs?: number | undefined
+    cause?: unknown
+    /** What the last word of the message stands for, where that is `it`; the user's own text. */
+    it?: string | undefined
+  } = {}
 ): DestinationError {
   const { code, permanent, actor, says } = SITUATIONS[what]
   const upstream = {
@@ -17,7 +23,22 @@ export function failure(
     ...(more.retryAfterMs !== undefined && { retryAfterMs: more.retryAfterMs })
   }
   const options = more.cause === undefined ? {} : { cause: more.cause }
-  return new DestinationError({ code, permanent, actor, ...upstream }, `${host} ${says}`, options)
+  const said = more.it === undefined ? says : says.replace(/\bit\.$/, () => `${JSON.stringify(more.it)}.`)
+  return new DestinationError({ code, permanent, actor, ...upstream }, `${host} ${said}`, options)
+}
+
+/** The same failure with another way out of it, which follows an `or`. */
+export function orElse(error: DestinationError, advice: string): DestinationError {
+  const { code, permanent, actor, upstreamStatus, host, retryAfterMs } = error
+  const facts = {
+    code,
+    permanent,
+    actor,
+    ...(host !== undefined && { host }),
+    ...(upstreamStatus !== undefined && { upstreamStatus }),
+    ...(retryAfterMs !== undefined && { retryAfterMs })
+  }
+  return new DestinationError(facts, `${error.message.replace(/\.$/, '')}; or ${advice}.`, { cause: error })
 }
 
 const BY_STATUS: Readonly<Record<number, Situation>> = {
@@ -31,6 +52,7 @@ const BY_STATUS: Readonly<Record<number, Situation>> = {
   410: 'notFound',
   412: 'objectExists',
   413: 'tooLarge',
+  414: 'nameTooLong',
   425: 'throttled',
   429: 'throttled',
   501: 'methodNotAllowed',
@@ -102,8 +124,10 @@ const BY_NODE_CODE: Readonly<Record<string, Situation>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'certificateUntrusted',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'certificateUntrusted',
   EPROTO: 'tlsFailed',
+  // Before TLS 1.3 all that a server says that wants a certificate.
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: 'handshakeRefused',
   // Alerts that only a server sends that is not content with our certificate (RFC 8446 6.2).
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'clientCertificateRefused',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'clientCertificateMissing',
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'clientCertificateRefused',
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'clientCertificateRefused',
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'clientCertificateRefused',

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { DestinationInvalid } from '../domain/destination-errors.ts'
+import type { Removed } from './destination.ts'
 
 /** The path of an object as a file system has it: the folders from the top, then the file. */
 export type PathNames = { readonly folders: readonly string[]; readonly name: string }
@@ -23,7 +24,19 @@ export const isPlainName = (name: string): boolean => !['', '.', '..'].includes(
 
 /** Where an object is while it is not complete. No two uploads share one, so that a lost worker cannot publish another's. */
 export const partName = (name: string, exportId: string): string =>
-  `.${name}.part-${exportId}-${randomBytes(4).toString('hex')}`
+  `${partNameStart(name, exportId)}${randomBytes(4).toString('hex')}`
+
+/** Whether a file has a name that `partName` gives to uploads of this export to an object of this name. */
+export function isPartName(file: string, name: string, exportId: string): boolean {
+  const start = partNameStart(name, exportId)
+  return file.startsWith(start) && /^[0-9a-f]{8}$/.test(file.slice(start.length))
+}
+
+/** What was removed of uploads that are not complete, in words. */
+export const partialFiles = (count: number): Removed =>
+  count === 0 ? [] : [count === 1 ? 'partial file' : `${count} partial files`]
+
+const partNameStart = (name: string, exportId: string): string => `.${name}.part-${exportId}-`
 
 function decode(segment: string): string {
   try {

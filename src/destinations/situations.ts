@@ -106,6 +106,18 @@ export const SITUATIONS = {
     'user',
     'does not accept the client certificate: send a valid one as credentials of the kind mtls.'
   ),
+  clientCertificateMissing: row(
+    'DEST_AUTH_FAILED',
+    'permanent',
+    'user',
+    'wants a client certificate and got none: send one as credentials of the kind mtls.'
+  ),
+  handshakeRefused: row(
+    'DEST_TLS_UNTRUSTED',
+    'permanent',
+    'user',
+    'ended the TLS handshake: it has to speak TLS 1.2 or later; if it wants a client certificate, send one as credentials of the kind mtls.'
+  ),
   redirected: row(
     'DEST_REJECTED',
     'permanent',
@@ -147,7 +159,31 @@ export const SITUATIONS = {
     'DEST_OBJECT_EXISTS',
     'permanent',
     'user',
-    'holds an object of this name already: choose another path.'
+    'holds an object of this name already: choose another path or object.key_template, or set object.if_exists to replace, suffix or reuse.'
+  ),
+  objectDiffers: row(
+    'DEST_OBJECT_EXISTS',
+    'permanent',
+    'user',
+    'holds an object of this name that says it is this export, and its bytes are others: remove it, or set object.if_exists to replace or suffix.'
+  ),
+  sidecarExists: row(
+    'DEST_OBJECT_EXISTS',
+    'permanent',
+    'user',
+    'holds an object where a sidecar is to be written (.sha256 or .manifest.json): choose another object.key_template, leave sidecars out, or set object.if_exists to replace or suffix.'
+  ),
+  nameInUse: row(
+    'DEST_OBJECT_EXISTS',
+    'permanent',
+    'user',
+    'is being sent an object of this name by another task: wait for that, choose another object.key_template, or set object.if_exists to suffix.'
+  ),
+  nameTakenMeanwhile: row(
+    'DEST_OBJECT_EXISTS',
+    'passing',
+    'user',
+    'got an object of this name while the export was under way: it is tried again under another name.'
   ),
   notRemoved: row(
     'DEST_FORBIDDEN',
@@ -324,6 +360,12 @@ export const SITUATIONS = {
     'operator',
     'is not there: the operator has to see to the folder that FILE_ROOT names.'
   ),
+  onlyInOrder: row(
+    'DEST_REJECTED',
+    'permanent',
+    'user',
+    'refuses a file that is written in several pieces, or takes none now: its owner has to allow it (rclone: --vfs-cache-mode writes) and to look for room there; or choose another destination.'
+  ),
   hostKeyDiffers: row(
     'DEST_TLS_UNTRUSTED',
     'permanent',
@@ -370,7 +412,7 @@ export const SITUATIONS = {
     'DEST_LIMIT_EXCEEDED',
     'permanent',
     'user',
-    'does not take names this long: shorten the path in export_to.'
+    'does not take names this long: shorten the path in export_to, or object.key_template.'
   ),
   needsSegments: row(
     'DEST_LIMIT_EXCEEDED',

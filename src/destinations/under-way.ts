@@ -1,14 +1,14 @@
 /** The parts of one upload that are being sent, so that `abort` can stop them before it removes what they sent. */
 export class PartsUnderWay {
   readonly #stop = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Set<Promise<unknown>>()
 
   /** Runs `send` with a signal that fires with `signal` or with `stop`. */
-  async run(signal: AbortSignal, send: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  async run<T>(signal: AbortSignal, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const sending = send(AbortSignal.any([signal, this.#stop.signal]))
     this.#running.add(sending)
     try {
-      await sending
+      return await sending
     } finally {
       this.#running.delete(sending)
     }

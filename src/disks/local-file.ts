@@ -12,6 +12,7 @@ const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
  */
 export async function openLocalFile(path: string, dataRanges?: readonly Range[]): Promise<RandomAccess> {
   const handle = await open(path, FLAGS).catch((cause) => {
+    if (cause.code === 'EMFILE' || cause.code === 'ENFILE') throw cause // says nothing about the file
     throw new SourceReadFailed('its file cannot be opened', { cause })
   })
   try {

@@ -1,5 +1,8 @@
-/** Connection lost, no room or connections, being stopped or started, and locks or transactions that others won. */
-const SQLSTATE = /^(08|53|57|40)...$|^55P03$/
+/**
+ * Connection lost, no room or connections, being stopped or started, locks or transactions that others won, and read only, as
+ * after a failover.
+ */
+const SQLSTATE = /^(08|53|57|40)...$|^55P03$|^25006$/
 const ERRNO = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT'])
 /** The driver has no code for these. */
 const MESSAGES = new Set(['timeout exceeded when trying to connect', 'Connection terminated unexpectedly'])

@@ -25,14 +25,14 @@ export class KeyTemplateInvalid extends ExportError {
   }
 }
 
-/** What stands at the destination is not what was sent. It is removed and sent again. */
+/** What stands at the destination is not what was sent. */
 export class VerifyFailed extends ExportError {
   readonly code = 'VERIFY_FAILED'
   readonly permanent = false
   readonly actor = 'destination'
 
   constructor(what: string) {
-    super(`The object that was read back ${what}. It is removed and sent again: check the storage of the destination.`)
+    super(`The object that was read back ${what}: check the storage of the destination.`)
   }
 }
 
@@ -47,6 +47,17 @@ export class VerifyImpossible extends ExportError {
       'The object was written, but these credentials may not read it back. Allow them to read, or choose "verify": "none".',
       options
     )
+  }
+}
+
+/** Another task of this service is writing an object of this name. It is waited for. */
+export class ObjectBusy extends ExportError {
+  readonly code = 'DEST_OBJECT_EXISTS'
+  readonly permanent = false
+  readonly actor = 'user'
+
+  constructor() {
+    super('Another task is writing an object of this name: the export begins when that has ended.')
   }
 }
 

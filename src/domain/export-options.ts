@@ -1,3 +1,5 @@
+import type { ScrubProfile } from './scrub-report.ts'
+
 /** Digests of the written bytes that a task may ask for; sha256 is always made. */
 export const CHECKSUMS = ['sha256', 'sha512', 'md5'] as const
 export type Checksum = (typeof CHECKSUMS)[number]
@@ -27,6 +29,17 @@ export type ObjectOptions = {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
+/** What is to be taken out of the image; steps by their ids. What is absent is as the operator has it. */
+export type ScrubOptions = {
+  readonly profile?: ScrubProfile
+  /** Steps besides the profile's. */
+  readonly enable?: readonly string[]
+  /** Steps of the profile that are not to be made. */
+  readonly disable?: readonly string[]
+  /** Where the guest's files cannot be changed. */
+  readonly on_unrecognized_os?: 'fail' | 'skip'
+}
+
 /** What a task may ask for besides the specification's fields; empty and absent mean the default. */
 export type ExportOptions = {
   readonly object: ObjectOptions
@@ -42,6 +55,8 @@ export type ExportOptions = {
     readonly deadline?: string
     readonly max_attempts?: number
   }
+  /** Absent in tasks from before there was any. */
+  readonly scrub?: ScrubOptions
   readonly tempUrl: { readonly ttl_seconds?: number; readonly ip_range?: string }
 }
 

@@ -21,6 +21,17 @@ export class ImageNotActive extends ExportError {
   }
 }
 
+/** The operator's policy keeps the image here. `rule` is the operator's own text. */
+export class ImageNotExportable extends ExportError {
+  readonly code = 'IMAGE_NOT_EXPORTABLE'
+  readonly permanent = true
+  readonly actor = 'operator'
+
+  constructor(id: string, rule: string) {
+    super(`Image ${id} may not be exported: the operator's rule ${rule} keeps it here. Ask the operator.`)
+  }
+}
+
 /** The id that the client chose for a new image is taken. */
 export class ImageExists extends ExportError {
   readonly code = 'IMAGE_EXISTS'
@@ -49,6 +60,12 @@ export class ImageProtected extends ExportError {
   }
 }
 
+const MOST_NAMED = 10
+const firstOf = (ids: readonly string[]): string => {
+  const more = ids.length - MOST_NAMED
+  return `${ids.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
 /** The image lock: tasks that have not ended, or whose temporary URLs are made from the image, still need it. */
 export class ImageInUse extends ExportError {
   readonly code = 'IMAGE_IN_USE'
@@ -59,10 +76,15 @@ export class ImageInUse extends ExportError {
   /** @param tempUrls tasks that have succeeded and whose URLs live */
   constructor(id: string, tasks: readonly string[], tempUrls: readonly string[] = []) {
     const reasons = [
-      ...(tasks.length > 0 ? [`while it is being exported by ${tasks.join(', ')}; try again when that has ended`] : []),
+      ...(tasks.length > 0
+        ? [
+            `while it is being exported by ${firstOf(tasks)}; try again when that has ended, ` +
+              'or cancel it with POST /v2/tasks/{id}/cancel'
+          ]
+        : []),
       ...(tempUrls.length > 0
         ? [
-            `while it can be downloaded by the temporary URLs of ${tempUrls.join(', ')}; wait until they have ended, ` +
+            `while it can be downloaded by the temporary URLs of ${firstOf(tempUrls)}; wait until they have ended, ` +
               'or revoke them with DELETE /v2/tasks/{id}/temp_url'
           ]
         : [])

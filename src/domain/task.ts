@@ -1,5 +1,6 @@
 import type { Checksum, ExportOptions, Sidecar, VerifyLevel } from './export-options.ts'
 import type { ImageId, OwnerId, TaskId } from './ids.ts'
+import type { ScrubReport } from './scrub-report.ts'
 
 /** The specification's five statuses (Glance-tasks-export, open question 4). */
 export const TASK_STATUSES = ['queued', 'processing', 'transferring', 'success', 'failure'] as const
@@ -76,6 +77,8 @@ export type Progress = {
   readonly sent: number
   /** Bytes of the file that the destination has confirmed. */
   readonly acked: number
+  /** Bytes that were sent again, over all attempts; of parts that a lost attempt had begun, the whole part. */
+  readonly resent?: number
   /** Bytes of the disk that were read, and zeros of it that needed no reading. */
   readonly data: number
   readonly zero: number
@@ -108,7 +111,7 @@ export const NO_PROGRESS: Progress = {
 }
 
 /** The steps of an attempt; `measuring` is a first pass over the disk, for the length of a compressed file. */
-export type Phase = 'preflight' | 'inspecting' | 'measuring' | 'transferring' | 'committing' | 'verifying'
+export type Phase = 'preflight' | 'inspecting' | 'scrubbing' | 'measuring' | 'transferring' | 'committing' | 'verifying'
 
 /** How the credentials look to everybody but the worker. */
 type CredentialsView = {
@@ -166,6 +169,8 @@ export type Task = {
   readonly progress: Progress | null
   readonly failure: Failure | null
   readonly result: ExportResult | null
+  /** What the last attempt has taken out of the image; null while none has, or where there was nothing to send. */
+  readonly scrubReport: ScrubReport | null
   readonly warnings: readonly Warning[]
   readonly cleanup: Cleanup | null
   readonly credentials: CredentialsView | null

@@ -1,13 +1,23 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Removed } from '../destinations/destination.ts'
-import type { Phase, Progress, Warning } from '../domain/task.ts'
+import { NO_PROGRESS, type Phase, type Progress, type Warning } from '../domain/task.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import { CleanupReport } from './cleanup.ts'
 import { CancelRequested, type Claim, type Clock, LeaseLost, type Log, type Orders, type TaskStore } from './ports.ts'
 import { ProgressMeter } from './progress-meter.ts'
 
-/** Milliseconds. */
-export type LeaseTimes = { readonly leaseMs: number }
+/** Milliseconds. `handOverMs`: how long a worker that was asked to stop lets an attempt send what it has begun to send. */
+export type AttemptTimes = { readonly leaseMs: number; readonly handOverMs: number }
+
+/**
+ * What was sent and cannot be seen yet; `what` says so in plain words. With `resumable` it is left to the next attempt, unless
+ * there will be none.
+ */
+export type PartialUpload = {
+  readonly what: string
+  readonly resumable: boolean
+  remove(signal: AbortSignal): Promise<Removed>
+}
 
 /** A lease is renewed this often in its life, so that one slow answer of the database does not cost the attempt. */
 const BEATS_A_LEASE = 3
@@ -22,21 +32,30 @@ export class WorkerStopping extends Error {
   override readonly name = 'WorkerStopping'
 }
 
+/** In these there is something that another worker could not do better. */
+const HANDED_OVER: readonly Phase[] = ['transferring', 'committing', 'verifying']
+
 /**
  * One run of a task while its lease lasts. `signal` is the attempt's only stop switch: a lost lease, a cancel, the deadline and
  * the worker's shutdown all fire it. The lease is held until disposal, also while it is cleaned up after the others.
+ *
+ * Of the shutdown `draining` tells first: what is on its way to the destination may get there. `signal` follows when that took
+ * too long, or at once in the phases before.
  */
 export class Attempt implements Disposable {
   readonly claim: Claim
   readonly signal: AbortSignal
+  readonly draining: AbortSignal
   readonly meter: ProgressMeter
   /** What the user should know when it is over. */
   readonly warnings: Warning[] = []
   readonly cleanup: CleanupReport
   /** Removes what this attempt has made visible; there once it has. */
   takeBack: (() => Promise<Removed>) | undefined
+  /** Of this attempt, or of an earlier one as long as this one has done nothing about it. */
+  partial: PartialUpload | undefined
   readonly #tasks: TaskStore
-  readonly #times: LeaseTimes
+  readonly #times: AttemptTimes
   readonly #clock: Clock
   readonly #log: Log
   readonly #stop = new AbortController()
@@ -50,7 +69,7 @@ export class Attempt implements Disposable {
     claimedAt: number,
     uses: {
       tasks: TaskStore
-      times: LeaseTimes
+      times: AttemptTimes
       clock: Clock
       log: Log
       /** Of all exports of this worker together. */
@@ -65,16 +84,19 @@ export class Attempt implements Disposable {
     this.#log = uses.log
     const { task } = claim
     const { bandwidth_bps } = task.request.options.limits
-    this.meter = new ProgressMeter(uses.clock, task.progress?.percent ?? 0, bandwidth_bps, uses.bandwidth)
+    this.meter = new ProgressMeter(uses.clock, task.progress ?? NO_PROGRESS, bandwidth_bps, uses.bandwidth)
     this.cleanup = new CleanupReport((what, err) =>
       uses.log.warn({ taskId: task.id, what, err }, 'could not be removed at the destination')
     )
     this.#leaseEnds = claimedAt + uses.times.leaseMs
-    this.signal = AbortSignal.any([this.#stop.signal, uses.stopping])
+    this.signal = this.#stop.signal
+    this.draining = uses.stopping
+    this.draining.addEventListener('abort', this.#drain)
     this.#timers = [setInterval(() => void this.#beat(), Math.min(BEAT_MS, this.#times.leaseMs / BEATS_A_LEASE))]
     // An attempt that only cleans up has no deadline to keep, and setTimeout cannot wait for 2^31 ms (24 days).
     if (!claim.spent && !claim.cancel && claim.msLeft < 2 ** 31)
       this.#timers.push(setTimeout(() => this.#stop.abort(new DeadlinePassed()), claim.msLeft))
+    if (this.draining.aborted) this.#drain()
   }
 
   /** What it is doing, for those who watch and for when it fails. */
@@ -121,7 +143,14 @@ export class Attempt implements Disposable {
     }
   }
 
+  readonly #drain = (): void => {
+    const stop = () => this.#stop.abort(this.draining.reason)
+    if (HANDED_OVER.includes(this.phase)) this.#timers.push(setTimeout(stop, this.#times.handOverMs))
+    else stop()
+  };
+
   [Symbol.dispose](): void {
+    this.draining.removeEventListener('abort', this.#drain)
     for (const timer of this.#timers) clearTimeout(timer)
   }
 }

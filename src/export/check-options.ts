@@ -16,6 +16,7 @@ export function checkOptions(
     throw new OptionUnsupported(`/object/${cannot}`, `a destination of the kind ${kind} cannot do this`)
   }
   if (destination.namesObject(credentials)) checkOneObject(options)
+  if (destination.writesOnly?.(credentials)) checkWithoutReading(options)
 }
 
 function checkOneObject({ object, sidecars }: ExportOptions): void {
@@ -23,4 +24,11 @@ function checkOneObject({ object, sidecars }: ExportOptions): void {
   if (object.key_template !== undefined) throw refuse('/object/key_template')
   if (object.if_exists === 'suffix') throw refuse('/object/if_exists')
   if (sidecars.length > 0) throw refuse('/sidecars')
+}
+
+function checkWithoutReading({ verify, object }: ExportOptions): void {
+  const refuse = (pointer: string, instead: string) =>
+    new OptionUnsupported(pointer, `these credentials can write and not read; choose ${instead}, or send others`)
+  if (verify === 'ranges' || verify === 'full') throw refuse('/verify', '"etag" or "none"')
+  if (object.if_exists === 'reuse') throw refuse('/object/if_exists', '"replace"')
 }

@@ -16,9 +16,9 @@ export class CleanupReport {
   }
 
   /** @param what the thing to be removed, in plain words */
-  async remove(what: string, removal: (signal: AbortSignal) => Promise<Removed>): Promise<void> {
+  async remove(what: string, removal: (signal: AbortSignal) => Promise<Removed>, limitMs = REMOVAL_MS): Promise<void> {
     try {
-      this.add(await bounded(removal))
+      this.add(await bounded(removal, limitMs))
     } catch (error) {
       this.failed(what, error)
     }
@@ -44,14 +44,14 @@ export class CleanupReport {
 }
 
 /** Races, as `abort` takes no signal. */
-async function bounded(removal: (signal: AbortSignal) => Promise<Removed>): Promise<Removed> {
+async function bounded(removal: (signal: AbortSignal) => Promise<Removed>, limitMs: number): Promise<Removed> {
   const { promise, reject } = Promise.withResolvers<never>()
   const stop = new AbortController()
   const timer = setTimeout(() => {
-    const late = new RemovalTimedOut()
+    const late = new RemovalTimedOut(limitMs)
     stop.abort(late)
     reject(late)
-  }, REMOVAL_MS)
+  }, limitMs)
   try {
     return await Promise.race([removal(stop.signal), promise])
   } finally {
@@ -64,7 +64,7 @@ class RemovalTimedOut extends ExportError {
   readonly permanent = false
   readonly actor = 'destination'
 
-  constructor() {
-    super(`The destination did not answer within ${REMOVAL_MS / 1000} seconds.`)
+  constructor(limitMs: number) {
+    super(`The destination did not answer within ${limitMs / 1000} seconds.`)
   }
 }

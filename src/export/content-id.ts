@@ -5,12 +5,17 @@ import type { SourceIdentity } from './ports.ts'
 /** Raised whenever the same image, format and options begin to give other bytes than before. */
 export const LAYOUT_VERSION = 1
 
-/** Equal for exports that write the same bytes, and only for those. Hex. */
+/**
+ * Equal for exports that write the same bytes, and only for those. Hex.
+ * @param scrub identity of what is done to the disk before; empty where it leaves as it is
+ */
 export function contentIdOf(
   { exportFormat, formatOptions }: Pick<ExportRequest, 'exportFormat' | 'formatOptions'>,
-  { sha512, diskFormat }: SourceIdentity
+  { sha512, diskFormat }: SourceIdentity,
+  scrub: readonly unknown[] = []
 ): string {
   const { zlib, zstd } = process.versions
-  const facts = [LAYOUT_VERSION, zlib, zstd, sha512, diskFormat, exportFormat, Object.entries(formatOptions).sort()]
+  const options = Object.entries(formatOptions).sort()
+  const facts = [LAYOUT_VERSION, zlib, zstd, sha512, diskFormat, exportFormat, options, ...scrub]
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex')
 }

@@ -8,10 +8,22 @@ export function expiryOf(credentials: Credentials | undefined): Date | undefined
   if (!credentials) return undefined
   const told = dateOf(credentials.expires_at ?? credentials.temp_url_expires)
   if (told) return told
+  if (credentials.kind === 'bearer') return expiryOfToken(credentials.token)
   // Anything may stand in a password.
   if (!/presigned|temp_?url/.test(credentials.kind)) return undefined
   const signed = textsIn(credentials).flatMap((text) => (text.includes('=') ? (expiryOfQuery(text) ?? []) : []))
   return signed.sort((a, b) => a.getTime() - b.getTime())[0]
+}
+
+/** A JSON Web Token says it among its claims (RFC 7519 4.1.4); others say nothing. */
+function expiryOfToken(token: unknown): Date | undefined {
+  const [, claims] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(String(token)) ?? []
+  if (claims === undefined) return undefined
+  try {
+    return dateOf(Object(JSON.parse(Buffer.from(claims, 'base64url').toString())).exp)
+  } catch {
+    return undefined
+  }
 }
 
 /** Signed URLs of a multipart upload stand in lists. */

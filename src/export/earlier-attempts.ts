@@ -1,3 +1,4 @@
+import type { Removed } from '../destinations/destination.ts'
 import type { Attempt } from './attempt.ts'
 import { isOurs } from './collision.ts'
 import type { ExportJob } from './export-job.ts'
@@ -34,19 +35,49 @@ export async function removeAll(attempt: Attempt, job: ExportJob): Promise<void>
   await removeLeftovers(attempt, job)
 }
 
-/** Removes what was being sent when an earlier attempt ended without a word. */
-export async function removeLeftovers(
-  { claim, cleanup, signal }: Attempt,
-  { where, destination }: ExportJob
-): Promise<void> {
-  const { uploadState, suffix, spent } = claim
-  if (!uploadState) return
+/**
+ * Takes over what was being sent when an earlier attempt ended: as `attempt.partial` where it may be gone on with, otherwise it
+ * is removed.
+ */
+export async function takeOver(attempt: Attempt, job: ExportJob): Promise<void> {
+  if (mayGoOn(job)) attempt.partial = { what: LEFTOVERS, remove: (signal) => discard(job, signal), resumable: true }
+  else await removeLeftovers(attempt, job)
+}
+
+/** Whether what an earlier attempt has sent is of use to this one; only the file itself tells for sure. */
+export const mayGoOn = ({ claim, destination }: Pick<ExportJob, 'claim' | 'destination'>): boolean =>
+  destination.resume !== undefined && !claim.spent && claim.uploadState !== null && claim.uploadIdentity !== null
+
+/** Removes what was taken over, if it still is. @throws what its destination answered: sending more would make us forget it */
+export async function removePartial(attempt: Attempt): Promise<void> {
+  const { partial, cleanup, signal } = attempt
+  if (!partial) return
+  attempt.partial = undefined
   try {
-    cleanup.add(await destination.discard(uploadTarget(where, { suffix, replace: true }, NO_FILE), uploadState, signal))
+    cleanup.add(await partial.remove(signal))
+  } catch (error) {
+    cleanup.failed(partial.what, error)
+    throw error
+  }
+}
+
+const LEFTOVERS = 'what an earlier attempt had sent'
+
+const discard = ({ claim, destination, where }: ExportJob, signal: AbortSignal): Promise<Removed> =>
+  destination.discard(uploadTarget(where, { suffix: claim.suffix, replace: true }, NO_FILE), claim.uploadState, signal)
+
+/** Removes what was being sent when an earlier attempt ended without a word. */
+async function removeLeftovers({ claim, cleanup, signal }: Attempt, job: ExportJob): Promise<void> {
+  const isFirst = claim.epoch === 1
+  if (isFirst) return
+  try {
+    cleanup.add(await discard(job, signal))
   } catch (error) {
     if (claim.cancel) signal.throwIfAborted() // another worker can do it
-    cleanup.failed('what an earlier attempt had sent', error)
+    // Where nothing was written down there is most likely nothing.
+    if (!claim.uploadState) return
+    cleanup.failed(LEFTOVERS, error)
     // Sending more would make us forget it; an attempt that may only end the task ends it all the same.
-    if (!spent && !claim.cancel) throw error
+    if (!claim.spent && !claim.cancel) throw error
   }
 }

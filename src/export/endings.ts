@@ -1,7 +1,9 @@
 import { isDatabaseTrouble } from '../domain/database-trouble.ts'
 import { DestinationError } from '../domain/destination-errors.ts'
 import { ExportError } from '../domain/errors.ts'
+import { ObjectBusy } from '../domain/export-errors.ts'
 import { hintIn } from '../domain/hint.ts'
+import { ScratchFull } from '../domain/scrub-errors.ts'
 import type { Cleanup, Failure } from '../domain/task.ts'
 import { StagingFull } from '../domain/temp-url-errors.ts'
 import { DeadlinePassed, WorkerStopping } from './attempt.ts'
@@ -63,7 +65,8 @@ export function endingOf(cause: unknown, claim: Claim, phase: string, cleanup: C
       `Every one of ${attempts - 1} attempts ended with the loss of its worker.`
     )
 
-  if (cause instanceof StagingFull) return again(LOCAL_TROUBLE_DELAY_MS, false, cause.message)
+  if (cause instanceof StagingFull || cause instanceof ScratchFull || cause instanceof ObjectBusy)
+    return again(LOCAL_TROUBLE_DELAY_MS, false, cause.message)
   if (cause instanceof ExportError) {
     const last = attempts >= claim.maxAttempts
     const message = last && !cause.permanent ? `${cause.message} Tried ${attempts} times.` : cause.message

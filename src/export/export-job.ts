@@ -5,6 +5,7 @@ import type { Format } from '../formats/format.ts'
 import { chooseFormat } from '../formats/format-family.ts'
 import type { PackedFormat } from '../formats/packing.ts'
 import type { Formats } from '../formats/registry.ts'
+import type { ScrubPlan } from '../scrub/profiles.ts'
 import { contentIdOf } from './content-id.ts'
 import type { Claim, Opener } from './ports.ts'
 import type { Where } from './upload-target.ts'
@@ -20,7 +21,7 @@ export type ExportJob = {
 }
 
 /** @throws FormatUnsupported, CredentialsLost */
-export function exportJob(uses: ExportJobUses, claim: Claim): ExportJob {
+export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: ScrubPlan): ExportJob {
   const { task, sealed, source } = claim
   const { request } = task
   const objectUrl = new URL(claim.objectUrl)
@@ -30,7 +31,7 @@ export function exportJob(uses: ExportJobUses, claim: Claim): ExportJob {
     taskId: task.id,
     owner: task.owner,
     exportId: task.exportId,
-    contentId: contentIdOf(request, source)
+    contentId: contentIdOf(request, source, identity)
   }
   return {
     claim,

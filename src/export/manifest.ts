@@ -1,9 +1,11 @@
 import type { Destination, UploadTarget } from '../destinations/destination.ts'
 import { KiB } from '../domain/bytes.ts'
 import { ExportError } from '../domain/errors.ts'
+import type { ScrubReport } from '../domain/scrub-report.ts'
 import type { ExportRequest, SentFile, Verified } from '../domain/task.ts'
 import { besideIt } from './key-template.ts'
 import type { SourceIdentity } from './ports.ts'
+import { toldReport } from './told-report.ts'
 
 export const MANIFEST_ENDING = '.manifest.json'
 
@@ -16,6 +18,9 @@ export type ManifestFacts = {
   readonly etag: string | undefined
   readonly virtualSize: number
   readonly verify: Verified | undefined
+  /** Of the image, that may be told. */
+  readonly properties: Readonly<Record<string, string>>
+  readonly scrubReport: ScrubReport | null
   readonly createdAt: Date
 }
 
@@ -32,7 +37,8 @@ export function manifestText({ target, request, source, sent, ...facts }: Manife
       disk_format: source.diskFormat,
       size: source.size,
       os_hash_algo: 'sha512',
-      os_hash_value: source.sha512
+      os_hash_value: source.sha512,
+      ...(Object.keys(facts.properties).length > 0 && { properties: facts.properties })
     },
     artifact: {
       key: fileName(target.url),
@@ -51,6 +57,7 @@ export function manifestText({ target, request, source, sent, ...facts }: Manife
       ...(facts.etag !== undefined && { etag: facts.etag })
     },
     ...(facts.verify && { verify: { level: facts.verify.level, ok: facts.verify.ok } }),
+    ...(facts.scrubReport && { scrub: toldReport(facts.scrubReport) }),
     tool: { name: 'glance-export' }
   }
   return `${JSON.stringify(manifest, null, 2)}\n`
@@ -60,9 +67,14 @@ export function manifestText({ target, request, source, sent, ...facts }: Manife
 export const fileName = (url: URL): string => decodeURIComponent(url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
 
 /** What a manifest found beside an object says; whoever may write there may have written anything. */
-export type FoundManifest = { readonly contentId: string; readonly bytes: number; readonly sha256: string | null }
+export type FoundManifest = {
+  readonly contentId: string
+  readonly exportId: string | undefined
+  /** `parts` 0: it was not sent by this task. */
+  readonly file: SentFile
+}
 
-const MAX_BYTES = 64 * KiB
+const MAX_BYTES = 256 * KiB
 
 /** The manifest beside the object at `target`, or undefined when there is none that can be read. */
 export async function findManifest(
@@ -70,33 +82,65 @@ export async function findManifest(
   target: UploadTarget,
   signal: AbortSignal
 ): Promise<FoundManifest | undefined> {
-  const beside = { ...target, url: besideIt(target.url, MANIFEST_ENDING) }
+  const text = await readSmall(destination, { ...target, url: besideIt(target.url, MANIFEST_ENDING) }, signal)
+  return text === undefined ? undefined : understoodManifest(text)
+}
+
+/** The text of a small object; undefined where there is none that can be read, or a large one. */
+export async function readSmall(
+  destination: Pick<Destination, 'find' | 'read'>,
+  target: UploadTarget,
+  signal: AbortSignal
+): Promise<string | undefined> {
   try {
-    return understood(await readText(destination, beside, signal))
+    const found = await destination.find(target, signal)
+    const length = found.status === 'present' ? (found.length ?? 0) : 0
+    if (length === 0 || length > MAX_BYTES) return undefined
+    const chunks: Buffer[] = []
+    for await (const chunk of destination.read(target, { from: 0, to: length }, signal)) chunks.push(Buffer.from(chunk))
+    return Buffer.concat(chunks).toString('utf8')
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof ExportError && error.permanent) return undefined
-    if (error instanceof SyntaxError) return undefined
     throw error
   }
 }
 
-async function readText(
-  destination: Pick<Destination, 'find' | 'read'>,
-  target: UploadTarget,
-  signal: AbortSignal
-): Promise<string> {
-  const found = await destination.find(target, signal)
-  const length = found.status === 'present' ? (found.length ?? 0) : 0
-  if (length === 0 || length > MAX_BYTES) return 'null'
-  const chunks: Buffer[] = []
-  for await (const chunk of destination.read(target, { from: 0, to: length }, signal)) chunks.push(Buffer.from(chunk))
-  return Buffer.concat(chunks).toString('utf8')
+/** Undefined for what is none of ours. */
+export function understoodManifest(text: string): FoundManifest | undefined {
+  const manifest = fieldsOf(parsed(text))
+  const artifact = fieldsOf(manifest.artifact)
+  const { content_id: contentId, bytes } = artifact
+  if (typeof contentId !== 'string' || typeof bytes !== 'number') return undefined
+  const sha256 = hexOf(artifact.sha256, 32) ?? null
+  const sha512 = hexOf(artifact.sha512, 64)
+  const md5 = hexOf(artifact.md5, 16)
+  const { algo, value } = fieldsOf(artifact.content_hash)
+  const { sha256: ofParts, part_bytes: partBytes } = fieldsOf(artifact.composite_checksum)
+  const composite = hexOf(ofParts, 32)
+  return {
+    contentId,
+    exportId: typeof manifest.export_id === 'string' ? manifest.export_id : undefined,
+    file: {
+      bytes,
+      sha256,
+      composite: composite && typeof partBytes === 'number' && partBytes > 0 ? { sha256: composite, partBytes } : null,
+      parts: 0,
+      checksums: { ...(sha512 && { sha512 }), ...(md5 && { md5 }) },
+      ...(typeof algo === 'string' && typeof value === 'string' && { contentHash: { algo, value } })
+    }
+  }
 }
 
-function understood(text: string): FoundManifest | undefined {
-  const { artifact } = Object(JSON.parse(text)) as { artifact?: unknown }
-  const { content_id: contentId, bytes, sha256 } = Object(artifact) as Record<string, unknown>
-  if (typeof contentId !== 'string' || typeof bytes !== 'number') return undefined
-  return { contentId, bytes, sha256: typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256) ? sha256 : null }
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
+
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> => Object(value)
+
+const hexOf = (value: unknown, bytes: number): string | undefined =>
+  typeof value === 'string' && value.length === 2 * bytes && /^[0-9a-f]+$/.test(value) ? value : undefined

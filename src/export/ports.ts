@@ -1,5 +1,6 @@
-import type { Credentials, UploadState } from '../destinations/destination.ts'
+import type { Credentials, SentPart, UploadState } from '../destinations/destination.ts'
 import type { ImageId, OwnerId, TaskId } from '../domain/ids.ts'
+import type { ScrubReport } from '../domain/scrub-report.ts'
 import type { Secret } from '../domain/secret.ts'
 import type {
   Cancel,
@@ -16,6 +17,7 @@ import type {
   Warning
 } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
+import type { PolicyFacts } from '../scrub/policy.ts'
 import type { Once } from './once.ts'
 import type { Usage } from './quotas.ts'
 import type { TaskQuery } from './task-query.ts'
@@ -51,6 +53,8 @@ export type ExportableImage = {
   readonly status: string
   readonly name: string | null
   readonly source: SourceIdentity | undefined
+  /** By which the operator decides what may leave, and how. */
+  readonly facts: PolicyFacts
 }
 
 export type NewTask = {
@@ -86,8 +90,10 @@ export type Claim = {
   readonly msLeft: number
   readonly source: SourceIdentity
   readonly sealed: Sealed | null
-  /** What an earlier attempt left at the destination and this one has to remove. */
+  /** What an earlier attempt left at the destination, for this one to go on with or to remove. */
   readonly uploadState: UploadState | null
+  /** Equal to that of this attempt's file if it can be gone on with, see upload-identity.ts; null if it cannot. */
+  readonly uploadIdentity: string | null
   /** Of the object, without its suffix. */
   readonly objectUrl: string
   /** What an earlier attempt has chosen by the policy `suffix`; 0 is none. */
@@ -123,11 +129,16 @@ export type TaskChange = {
 
 /** What is written down about a task on its way. */
 export type TaskNote = {
-  readonly suffix?: number
   readonly sent?: SentFile | null
   readonly warnings?: readonly Warning[]
   readonly cleanup?: Cleanup
+  readonly scrubReport?: ScrubReport
+  /** Null: nobody may go on with what was sent. */
+  readonly uploadIdentity?: null
 }
+
+/** A part that was begun to be sent; `sent` once the destination has confirmed it. */
+export type BegunPart = { readonly number: number; readonly sent: SentPart | null }
 
 export type Release = {
   readonly delayMs: number
@@ -199,8 +210,28 @@ export interface TaskStore {
   heartbeat(claim: Claim, news: Progress | null): Promise<Orders>
   /** Writes down what is given and leaves the rest. With `sent`: throws CancelRequested, or no cancel is accepted any more. */
   note(claim: Claim, note: TaskNote): Promise<void>
-  /** processing -> transferring, with what has to be removed if this worker dies. Throws CancelRequested. */
-  startTransfer(claim: Claim, progress: Progress, uploadState: UploadState | null): Promise<void>
+  /**
+   * Writes down the suffix, and that this task alone may write to this name until it ends. `name`: see object-name.ts.
+   * @returns false where another task has it that has not ended; nothing is written then
+   */
+  takeName(
+    claim: Claim,
+    name: { readonly suffix: number; readonly name: string; readonly warnings: readonly Warning[] }
+  ): Promise<boolean>
+  /**
+   * processing -> transferring, with what has to be removed if this worker dies, or gone on with where it has an identity.
+   * Forgets the parts of any other upload. Throws CancelRequested.
+   */
+  startTransfer(
+    claim: Claim,
+    progress: Progress,
+    uploadState: UploadState | null,
+    uploadIdentity?: string | null
+  ): Promise<void>
+  /** Writes down parts of that upload; of a number that is there already, the last one counts. */
+  noteParts(claim: Claim, parts: readonly BegunPart[]): Promise<void>
+  /** Those that were written down, in rising order. */
+  begunParts(claim: Claim): Promise<readonly BegunPart[]>
   /** Ends the task, wipes the credentials and frees the image, all at once. Throws CancelRequested. */
   settleSuccess(claim: Claim, result: ExportResult, progress?: Progress): Promise<void>
   /** The same. Throws CancelRequested, unless it is the failure of a canceled task. */
@@ -210,8 +241,8 @@ export interface TaskStore {
 
   /** Ends tasks that no attempt will end any more, forgets expired ones, and says which are due. */
   sweep(): Promise<Swept>
-  /** Forgets keys and counts whose day is over. */
-  forget(): Promise<void>
+  /** Forgets keys and counts whose day is over, and says how many. */
+  forget(): Promise<{ readonly keys: number; readonly days: number }>
 }
 
 type Swept = {
@@ -226,6 +257,11 @@ export type Bell = { readonly taskId: TaskId; readonly epoch: number }
 /** The doorbell: says that some task is due. Losing a ring costs one sweep and nothing else, so `ring` never rejects. */
 export interface ExportQueue {
   ring(bell: Bell): Promise<void>
+}
+
+/** For rings that may have been lost, or answered with another task. Rejects as little. */
+export interface BellsOfSweep {
+  ringAgain(bells: readonly Bell[]): Promise<void>
 }
 
 /** The clock that attempts measure with: monotonic, milliseconds. */

@@ -64,8 +64,8 @@ async function answers(
   resolved: Resolved,
   findings: Findings
 ): Promise<Checked[]> {
-  const { request, image, objectUrl, credentials } = resolved
-  const contentId = image.source ? contentIdOf(request, image.source) : ''
+  const { request, image, scrub, objectUrl, credentials } = resolved
+  const contentId = image.source ? contentIdOf(request, image.source, scrub.identity) : ''
   const where = {
     objectUrl,
     credentials: credentials && new Secret(credentials),

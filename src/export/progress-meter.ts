@@ -1,4 +1,4 @@
-import type { Upload } from '../destinations/destination.ts'
+import type { SentPart, Upload } from '../destinations/destination.ts'
 import type { Disk } from '../disks/disk.ts'
 import { DestinationError } from '../domain/destination-errors.ts'
 import { NO_PROGRESS, type Phase, type Progress } from '../domain/task.ts'
@@ -28,8 +28,14 @@ export class ProgressMeter {
   #share = 0
   #measured = false
   #total: number | null = null
+  /** By this attempt. */
   #sent = 0
   #acked = 0
+  /** What an earlier attempt has sent and this one need not. */
+  #kept = 0
+  #resent: number
+  /** Bytes of a part that were sent in vain, by its number. */
+  readonly #vain = new Map<number, number>()
   #data = 0
   #dataEnd = 0
   #virtualSize = 0
@@ -37,15 +43,21 @@ export class ProgressMeter {
   #throttledUntil = 0
 
   /**
-   * @param percent what an earlier attempt has come to
+   * @param earlier what an earlier attempt has come to
    * @param bytesPerSecond the most that may be sent; undefined for as much as can be
    * @param shared of all exports of the worker together
    */
-  constructor(clock: Clock, percent: number, bytesPerSecond: number | undefined, shared: Bandwidth) {
+  constructor(
+    clock: Clock,
+    { percent, resent = 0 }: Pick<Progress, 'percent' | 'resent'>,
+    bytesPerSecond: number | undefined,
+    shared: Bandwidth
+  ) {
     this.bandwidth = new Bandwidth(bytesPerSecond)
     this.#pace = new Pace(this.bandwidth, shared)
     this.#clock = clock
     this.#percent = percent
+    this.#resent = resent
     this.#byteRate = new SmoothedRate(clock)
     this.#workRate = new SmoothedRate(clock)
     this.#tookAt = clock()
@@ -53,6 +65,11 @@ export class ProgressMeter {
 
   get phase(): Phase {
     return this.#phase
+  }
+
+  /** Bytes that were sent again, by this attempt and those before it. */
+  get resent(): number {
+    return this.#resent
   }
 
   enter(phase: Phase): void {
@@ -74,8 +91,9 @@ export class ProgressMeter {
       ...NO_PROGRESS,
       phase: this.#phase,
       total: this.#total,
-      sent: this.#sent,
-      acked: this.#acked,
+      sent: this.#kept + this.#sent,
+      acked: this.#kept + this.#acked,
+      ...(this.#resent > 0 && { resent: this.#resent }),
       data: this.#data,
       zero,
       percent: this.#percent,
@@ -105,20 +123,28 @@ export class ProgressMeter {
   /** Of the first of two passes. */
   readonly measuring = (share: number): void => this.#worked(share / 2)
 
-  /** From now on the file is sent. */
-  sending({ length, exact, measured }: Pick<Shipment, 'length' | 'exact' | 'measured'>): void {
+  /** From now on the file is sent, but for the parts that an earlier attempt has. */
+  sending(
+    { length, exact, measured }: Pick<Shipment, 'length' | 'exact' | 'measured'>,
+    kept: readonly SentPart[] = []
+  ): void {
+    this.#kept = kept.reduce((sum, { bytes }) => sum + bytes, 0)
     this.#measured = measured
     this.#total = exact ? length : null
     this.#worked(measured ? 0.5 : 0)
   }
 
   readonly share = (share: number): void => {
+    if (share > this.#share) this.#tookAt = this.#clock() // parts that are kept pass without a byte to the destination
     this.#worked(this.#measured ? 0.5 + share / 2 : share)
     if (share === 1) this.#dataEnd = this.#virtualSize // whatever was not read has nothing but zeros
   }
 
-  /** The upload, with its bytes counted as the destination takes and confirms them, and no faster than is allowed. */
-  counted(upload: Upload): Upload {
+  /**
+   * The upload, with its bytes counted as the destination takes and confirms them, and no faster than is allowed.
+   * @param begun numbers of the parts that an earlier attempt has begun
+   */
+  counted(upload: Upload, begun: ReadonlySet<number> = new Set()): Upload {
     const pace = this.#pace
     return {
       partBytes: upload.partBytes,
@@ -126,6 +152,7 @@ export class ProgressMeter {
       state: upload.state,
       putPart: async (part, body, signal) => {
         let taken = 0
+        this.#resent += this.#vain.get(part.number) ?? (begun.has(part.number) ? part.length : 0)
         const count = (bytes: number) => {
           taken += bytes
           this.#took(bytes)
@@ -139,10 +166,12 @@ export class ProgressMeter {
           }
         }
         try {
-          await upload.putPart(part, counting(), signal)
+          const sent = await upload.putPart(part, counting(), signal)
           this.#acked += part.length
+          return sent
         } catch (error) {
           this.#sent -= taken // it is sent again, or not at all
+          this.#vain.set(part.number, taken)
           if (error instanceof DestinationError && error.code === 'DEST_THROTTLED') {
             this.#throttledUntil = this.#clock() + THROTTLED_MS
           }

@@ -1,7 +1,9 @@
 import type { Credentials, Destination } from '../destinations/destination.ts'
 import type { Destinations } from '../destinations/registry.ts'
 import { objectUrl, parseTarget, splitSecretQuery } from '../destinations/target.ts'
+import { DestinationInvalid } from '../domain/destination-errors.ts'
 import { FormatUnsupported } from '../domain/errors.ts'
+import { KeyTemplateInvalid } from '../domain/export-errors.ts'
 import type { ExportOptions } from '../domain/export-options.ts'
 import type { ImageId, TaskId } from '../domain/ids.ts'
 import { ImageNotFound } from '../domain/image-errors.ts'
@@ -11,10 +13,12 @@ import type { Format } from '../formats/format.ts'
 import { chooseFormat } from '../formats/format-family.ts'
 import type { PackedFormat } from '../formats/packing.ts'
 import type { Formats } from '../formats/registry.ts'
+import type { ScrubPlan } from '../scrub/profiles.ts'
 import { checkLimits, type TaskMaxima } from './check-limits.ts'
 import { checkOptions } from './check-options.ts'
 import { objectUrlOf, timesOf } from './key-template.ts'
 import type { ExportableImage, TaskStore } from './ports.ts'
+import { assertScrub, type ScrubPolicy, scrubPlanOf } from './scrub-policy.ts'
 import { checkTempUrl, TEMPURL, tempUrlPlan } from './temp-url-request.ts'
 
 /** What a client asks for. `credentials` were checked against the schemas of the destinations. */
@@ -34,6 +38,7 @@ export type ExportBody = {
 export type Resolved = {
   readonly request: ExportRequest
   readonly image: ExportableImage
+  readonly scrub: ScrubPlan
   readonly format: Format | PackedFormat
   readonly destination: Destination
   readonly credentials: Credentials | undefined
@@ -44,6 +49,7 @@ export type ResolveUses = {
   readonly tasks: Pick<TaskStore, 'exportableImage'>
   readonly formats: Formats
   readonly destinations: Destinations
+  readonly scrubPolicy: ScrubPolicy
   /** The most that a temporary URL may live; as much as the schema allows when absent. */
   readonly tempUrlMaxSeconds?: number
   /** As much as the schema allows when absent. */
@@ -52,7 +58,8 @@ export type ResolveUses = {
 
 /**
  * Reads a request as far as it can be without asking anybody but the database.
- * @throws FormatUnsupported, FormatOptionsInvalid, DestinationInvalid, OptionUnsupported, KeyTemplateInvalid, ImageNotFound
+ * @throws FormatUnsupported, FormatOptionsInvalid, DestinationInvalid, OptionUnsupported, KeyTemplateInvalid, ImageNotFound,
+ *   ScrubInvalid, ScrubRequired
  */
 export async function resolveRequest(
   uses: ResolveUses,
@@ -71,11 +78,14 @@ export async function resolveRequest(
   checkOptions(body.options, destination, credentials)
   checkTempUrl(exportTo, body.options, uses.tempUrlMaxSeconds)
   checkLimits(exportTo, body.options, body.labels, uses.taskMaxima, now)
-  const asked = { place: named, template: body.options.object.key_template, options: body.options }
-  const { place, template, options } = exportTo === TEMPURL ? tempUrlPlan(format, body.options, ids.task) : asked
 
   const image = await uses.tasks.exportableImage(viewer, imageId)
   if (!image) throw new ImageNotFound(imageId)
+  assertScrub(uses.scrubPolicy, image.facts, body.options)
+  const scrub = scrubPlanOf(uses.scrubPolicy, image.facts, body.options)
+  const asked = { place: named, template: body.options.object.key_template, options: body.options }
+  const { place, template, options } =
+    exportTo === TEMPURL ? tempUrlPlan(format, body.options, ids.task, scrub.changesDisk) : asked
   const values = {
     export_id: ids.exportId,
     task_id: ids.task,
@@ -87,6 +97,26 @@ export async function resolveRequest(
   }
   const below = () => (template === undefined ? objectUrl(place, ids.exportId) : objectUrlOf(place, template, values))
   const url = destination.namesObject(credentials) ? place : below()
+  if (template !== undefined) checkName(destination, url, objectUrl(place, ids.exportId), credentials)
   const request = { imageId, exportTo, exportFormat, formatOptions, options }
-  return { request, image, format, destination, credentials, objectUrl: url }
+  return { request, image, scrub, format, destination, credentials, objectUrl: url }
+}
+
+/**
+ * Blames the template for a name that the destination cannot take, where it would take the place.
+ * @throws KeyTemplateInvalid
+ */
+function checkName(destination: Destination, named: URL, unnamed: URL, credentials: Credentials | undefined): void {
+  const refusal = refusalOf(() => destination.check(named, credentials))
+  if (refusal?.code !== 'DEST_URL_INVALID' || refusalOf(() => destination.check(unnamed, credentials))) return
+  throw new KeyTemplateInvalid(refusal.message.replace(/^export_to: |\.$/g, ''))
+}
+
+function refusalOf(check: () => void): DestinationInvalid | undefined {
+  try {
+    check()
+  } catch (error) {
+    if (error instanceof DestinationInvalid) return error
+    throw error
+  }
 }

@@ -1,12 +1,15 @@
 import { VerifyFailed } from '../domain/export-errors.ts'
-import { Attempt, type LeaseTimes, WorkerStopping } from './attempt.ts'
+import { Attempt, type AttemptTimes, WorkerStopping } from './attempt.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import { type Ending, endingOf } from './endings.ts'
 import { CancelRequested, LeaseLost } from './ports.ts'
 import { type AttemptUses, runAttempt } from './run-attempt.ts'
 
+/** Of a worker that is asked to stop; what remains is removed by the next attempt. */
+const STOPPING_REMOVAL_MS = 3_000
+
 export type RunUses = AttemptUses & {
-  readonly times: LeaseTimes
+  readonly times: AttemptTimes
   /** Of all exports of this worker together. */
   readonly bandwidth: Bandwidth
   readonly workerId: string
@@ -15,10 +18,12 @@ export type RunUses = AttemptUses & {
 /**
  * Answers one ring of the doorbell: takes the task that has been due longest, whichever that is, and runs it to an end, to its
  * next attempt, or until the lease is lost.
- * @param stopping fires when the worker is asked to stop: the task goes back to the queue and the attempt is not counted
+ * @param stopping fires when the worker is asked to stop: no task is taken any more, and this one goes back to the queue as soon
+ *   as the parts under way are sent; the attempt is not counted
  */
 export function runNextExport(uses: RunUses) {
   return async (stopping: AbortSignal): Promise<'idle' | 'ran'> => {
+    if (stopping.aborted) return 'idle'
     const claimedAt = uses.clock()
     const claim = await uses.tasks.claimDue(uses.workerId)
     if (!claim) return 'idle'
@@ -49,6 +54,7 @@ async function writeDown({ tasks }: RunUses, { claim, warnings, cleanup }: Attem
 async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<void> {
   const { claim, phase, cleanup } = attempt
   const cause = causeOf(attempt, error)
+  await abandon(attempt, endingOf(cause, claim, phase), cause)
   const ending = endingOf(cause, claim, phase, cleanup.report)
   const about = { taskId: claim.task.id, attempt: claim.task.attempts }
   try {
@@ -56,9 +62,10 @@ async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<
       uses.log.warn({ ...about, err: cause }, 'export lost to another worker')
       return
     }
-    await takeBack(attempt, ending, cause)
+    await takeBack(uses, attempt, ending, cause)
     await writeDown(uses, attempt)
     if (ending.status === 'again') {
+      await attempt.renew().catch(() => {}) // so that the next attempt counts on from here
       await uses.tasks.release(claim, ending)
       if (cause instanceof WorkerStopping) uses.log.info(about, 'export handed back')
       else uses.log.warn({ ...about, err: cause, delayMs: ending.delayMs }, 'export will be tried again')
@@ -84,9 +91,22 @@ function causeOf({ claim, signal, cleanup }: Attempt, error: unknown): unknown {
   return new CancelRequested(claim.cancel)
 }
 
+/**
+ * What was sent of a file stays for the next attempt, where that can go on with it. All else is removed; but of an attempt that
+ * has lost its lease by whoever holds it now: the name of the object is the same, and it may be theirs already.
+ */
+async function abandon(attempt: Attempt, { status }: Ending, cause: unknown): Promise<void> {
+  const { partial, cleanup } = attempt
+  if (!partial || status === 'lost' || (status === 'again' && partial.resumable)) return
+  attempt.partial = undefined
+  await cleanup.remove(partial.what, partial.remove, cause instanceof WorkerStopping ? STOPPING_REMOVAL_MS : undefined)
+}
+
 /** A task that failed leaves nothing that can be seen; one that is tried again leaves its object, unless that was bad. */
-async function takeBack({ cleanup, takeBack }: Attempt, ending: Ending, cause: unknown): Promise<void> {
-  if (takeBack && (ending.status === 'failed' || cause instanceof VerifyFailed)) {
-    await cleanup.remove('the written object', takeBack)
-  }
+async function takeBack({ tasks }: RunUses, attempt: Attempt, ending: Ending, cause: unknown): Promise<void> {
+  const { claim, cleanup, takeBack: removal } = attempt
+  const isBad = cause instanceof VerifyFailed
+  if (!removal || (ending.status !== 'failed' && !isBad)) return
+  await cleanup.remove('the written object', removal)
+  if (isBad) await tasks.note(claim, { uploadIdentity: null }) // its parts may be what is bad
 }

@@ -1,11 +1,14 @@
 import type { Destination, UploadTarget } from '../destinations/destination.ts'
+import { failure } from '../destinations/failures.ts'
 import { ExportError } from '../domain/errors.ts'
-import type { Sidecar } from '../domain/export-options.ts'
+import type { IfExists, Sidecar } from '../domain/export-options.ts'
 import type { Warning } from '../domain/task.ts'
 import { Retries, type RetryRules } from '../pipeline/retries.ts'
+import { hasOwnName, placeName } from './collision.ts'
 import { besideIt } from './key-template.ts'
-import { fileName, MANIFEST_ENDING, type ManifestFacts, manifestText } from './manifest.ts'
+import { type ManifestFacts, readSmall, understoodManifest } from './manifest.ts'
 import type { Log } from './ports.ts'
+import { SIDECAR_ENDINGS, type SidecarText, sidecarText } from './sidecar-text.ts'
 
 export type Written = {
   readonly sidecars: Partial<Readonly<Record<Sidecar, string>>>
@@ -20,6 +23,7 @@ export type Written = {
 export async function writeSidecars(
   destination: Destination,
   asked: readonly Sidecar[],
+  policy: IfExists,
   facts: ManifestFacts,
   { retryRules, log }: { readonly retryRules: RetryRules; readonly log: Log },
   signal: AbortSignal
@@ -28,38 +32,58 @@ export async function writeSidecars(
   const warnings: Warning[] = []
   for (const sidecar of asked) {
     try {
-      sidecars[sidecar] = await writeSmall(destination, facts.target, contentOf(sidecar, facts), retryRules, signal)
+      const small = sidecarText(sidecar, facts)
+      const url = besideIt(facts.target.url, SIDECAR_ENDINGS[sidecar])
+      const place = await placeOf(destination, sidecar, policy, facts, small.text, signal)
+      const { href } = url
+      const write = () =>
+        writeSmall(destination, facts.target, { ...small, url, replace: place === 'replace' }, retryRules, signal)
+      sidecars[sidecar] = place === 'keep' ? href : await write()
     } catch (err) {
       signal.throwIfAborted()
       log.warn({ taskId: facts.target.marks.taskId, sidecar, err }, 'sidecar could not be written')
-      warnings.push(notWritten(ENDINGS[sidecar], err))
+      warnings.push(notWritten(SIDECAR_ENDINGS[sidecar], err))
     }
   }
   return { sidecars, warnings }
 }
 
-type Small = { readonly ending: string; readonly mediaType: string; readonly text: string }
+/** What is to be done where a small object is to stand. */
+type Place = 'write' | 'replace' | 'keep'
 
-const ENDINGS = { sha256: '.sha256', manifest: MANIFEST_ENDING } as const satisfies Record<Sidecar, string>
-
-function contentOf(sidecar: Sidecar, facts: ManifestFacts): Small {
-  const ending = ENDINGS[sidecar]
-  if (sidecar === 'manifest') return { ending, mediaType: 'application/json', text: manifestText(facts) }
-  const { sha256 } = facts.sent
-  if (sha256 === null) throw new Error('a file was sent without the digest that was asked for')
-  return { ending, mediaType: 'text/plain', text: sha256Line(sha256, fileName(facts.target.url)) }
+/**
+ * Somebody else's is not replaced unless the task says so. One that says the same of the object stays, whoever wrote it: so
+ * does the manifest of an object that is reused.
+ * @throws DestinationError DEST_OBJECT_EXISTS
+ */
+async function placeOf(
+  destination: Destination,
+  sidecar: Sidecar,
+  policy: IfExists,
+  { target, sent }: ManifestFacts,
+  text: string,
+  signal: AbortSignal
+): Promise<Place> {
+  const beside = { ...target, url: besideIt(target.url, SIDECAR_ENDINGS[sidecar]) }
+  if (policy === 'replace' || hasOwnName(target)) return 'replace'
+  const found = await destination.find(beside, signal)
+  if (found.status !== 'present') return 'write'
+  const standing = await readSmall(destination, beside, signal)
+  if (standing === text) return 'keep'
+  if (found.exportId === target.marks.exportId) return 'replace'
+  const manifest = sidecar === 'manifest' && standing !== undefined ? understoodManifest(standing) : undefined
+  if (manifest?.exportId === target.marks.exportId) return 'replace'
+  const same = manifest?.contentId === target.marks.contentId && manifest.file.bytes === sent.bytes
+  if (policy === 'reuse' && same) return 'keep'
+  throw failure('sidecarExists', placeName(target.url))
 }
 
-/** As sha256sum reads it: a name with a backslash or a line break is escaped, and the line says so at its beginning. */
-function sha256Line(sha256: string, name: string): string {
-  const escaped = name.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('\r', '\\r')
-  return `${escaped === name ? '' : '\\'}${sha256}  ${escaped}\n`
-}
+type Small = SidecarText & { readonly url: URL; readonly replace: boolean }
 
 async function writeSmall(
   destination: Destination,
   target: UploadTarget,
-  { ending, mediaType, text }: Small,
+  { url, replace, mediaType, text }: Small,
   retryRules: RetryRules,
   signal: AbortSignal
 ): Promise<string> {
@@ -68,8 +92,8 @@ async function writeSmall(
   const upload = await destination.open(
     {
       ...target,
-      url: besideIt(target.url, ending),
-      object: { ...target.object, replace: true },
+      url,
+      object: { ...target.object, replace },
       length,
       exact: true,
       mediaType,

@@ -36,17 +36,19 @@ export function checkTempUrl(
 
 /**
  * How a request for a temporary URL is carried out. A file that can be laid out is made whenever it is read, unless it is to
- * be read back now; every other one is kept. A compressed one is read back whole, as its SHA-256 is known only then.
+ * be read back now, or from a disk that is changed on its way; every other one is kept. A compressed one is read back whole,
+ * as its SHA-256 is known only then.
  */
 export function tempUrlPlan(
   format: Format | PackedFormat,
   options: ExportOptions,
-  task: TaskId
+  task: TaskId,
+  changesDisk: boolean
 ): { readonly place: URL; readonly template: string; readonly options: ExportOptions } {
   const laidOut = 'layout' in format
   const readBack = options.verify === 'ranges' || options.verify === 'full'
   return {
-    place: tempUrlPlace(laidOut && !readBack ? 'virtual' : 'staged'),
+    place: tempUrlPlace(laidOut && !readBack && !changesDisk ? 'virtual' : 'staged'),
     template: options.object.key_template ?? `{image_name}-${task.slice(0, 8)}.{ext}`,
     options: laidOut ? options : { ...options, verify: 'full' }
   }

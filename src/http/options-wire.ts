@@ -13,12 +13,13 @@ export const toOptions = (body: OptionFields): ExportOptions => ({
   sidecars: [...new Set<Sidecar>([...(body.sidecars ?? []), ...(body.manifest ? (['manifest'] as const) : [])])],
   verify: body.verify ?? NO_OPTIONS.verify,
   limits: body.limits ?? NO_OPTIONS.limits,
-  tempUrl: body.temp_url ?? NO_OPTIONS.tempUrl
+  tempUrl: body.temp_url ?? NO_OPTIONS.tempUrl,
+  ...(body.scrub && { scrub: body.scrub })
 })
 
 /** What was asked for, without the defaults. */
 export function fromOptions(options: ExportOptions): Omit<OptionFields, 'dry_run' | 'manifest'> {
-  const { object, sidecars, verify, limits, tempUrl, contentHash } = options
+  const { object, sidecars, verify, limits, tempUrl, contentHash, scrub } = options
   const checksums = [...options.checksums, ...(contentHash ? (['content'] as const) : [])]
   return {
     ...(isFull(object) && { object }),
@@ -26,6 +27,7 @@ export function fromOptions(options: ExportOptions): Omit<OptionFields, 'dry_run
     ...(sidecars.length > 0 && { sidecars: [...sidecars] }),
     ...(verify !== NO_OPTIONS.verify && { verify }),
     ...(isFull(limits) && { limits }),
+    ...(scrub && { scrub }),
     ...(isFull(tempUrl) && { temp_url: tempUrl })
   }
 }

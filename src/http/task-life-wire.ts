@@ -28,6 +28,7 @@ export function toProgress({ status, progress, result }: Task): TaskAnswer['prog
     bytes_zero: progress.zero,
     bytes_sent: progress.sent,
     bytes_acked: progress.acked,
+    bytes_resent: progress.resent ?? 0,
     rate_bps: progress.bytesPerSecond,
     eta_seconds: secondsLeft,
     eta: secondsLeft === null ? null : toWireTime(new Date(at.getTime() + secondsLeft * 1000)),

@@ -58,7 +58,10 @@ export function createCheck(schema: object): (value: unknown) => RequestRefused 
 /** @param others forms that the body was not taken for */
 function violations(errors: readonly ErrorObject[], others: readonly Form[] = []): Violation[] {
   // The branches that a oneOf tried are told by the oneOf itself.
-  const told = errors.filter(({ schemaPath }) => !schemaPath.includes('/oneOf/') || schemaPath.includes('/properties/'))
+  const told = errors.filter(
+    ({ schemaPath, keyword }) =>
+      keyword !== 'propertyNames' && (!schemaPath.includes('/oneOf/') || schemaPath.includes('/properties/'))
+  )
   return told.map((error) => ({ pointer: pointerOf(error), message: messageOf(error, others) }))
 }
 
@@ -71,7 +74,8 @@ function isOfAnother({ instancePath, params }: ErrorObject, others: readonly For
   )
 }
 
-function pointerOf({ instancePath, keyword, params }: ErrorObject): string {
+function pointerOf({ instancePath, keyword, params, propertyName }: ErrorObject): string {
+  if (propertyName !== undefined) return `${instancePath}/${shorten(propertyName)}` // the name of a field is what is wrong
   if (keyword === 'additionalProperties') return `${instancePath}/${shorten(String(params.additionalProperty))}`
   if (keyword === 'required') return `${instancePath}/${params.missingProperty}`
   if (keyword === 'discriminator') return `${instancePath}/${params.tag}`

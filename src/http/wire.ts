@@ -2,6 +2,7 @@ import { imageId, type OwnerId } from '../domain/ids.ts'
 import type { Cleanup, Task, TaskStatus, TaskSummary } from '../domain/task.ts'
 import type { ExportBody } from '../export/resolve-request.ts'
 import { TEMPURL } from '../export/temp-url-request.ts'
+import { toldReport } from '../export/told-report.ts'
 import { fromLabels, fromOptions, toLabels, toOptions } from './options-wire.ts'
 import { type DefaultSwift, fromRackspace } from './rackspace.ts'
 import type { FlatBody, GlanceBody, RackspaceBody, TaskBody } from './schemas/export-request.ts'
@@ -74,6 +75,7 @@ export const toWire = (task: Task, location = ownLocation(task)): TaskAnswer => 
   ...(task.retryOf !== null && { retry_of: task.retryOf }),
   progress: toProgress(task),
   queue: toQueue(task),
+  scrub_report: task.scrubReport && toldReport(task.scrubReport),
   failure: task.failure && toFailure(task.failure),
   warnings: task.warnings.map((warning) => ({ ...warning })),
   cleanup: task.cleanup && toCleanup(task.cleanup),

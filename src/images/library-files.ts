@@ -38,6 +38,8 @@ export interface LibraryFiles extends ImageSource {
   openUpload(id: ImageId, uploadId: string): Promise<RandomAccess>
   publish(id: ImageId, uploadId: string): Promise<void>
   discard(id: ImageId, uploadId: string): Promise<void>
+  /** Removes uploads of an image, published or not, that nothing was written to for so long. */
+  removeOlder(id: ImageId, ms: number): Promise<{ readonly removed: number; readonly left: number }>
   /** Removes what dead uploads left: `.part` folders that nothing was written to for a day. Returns how many there were. */
   sweep(): Promise<number>
 }
@@ -88,6 +90,18 @@ export function libraryFiles({ dir, hashers, reserveBytes = 0, uploadOf }: Libra
 
     discard,
 
+    async removeOlder(id, ms) {
+      const folders = (await namesIn(imageFolder(id))).map((name) => join(imageFolder(id), name))
+      let removed = 0
+      for (const folder of folders) {
+        if (Date.now() - (await lastWrite(folder)) < ms) continue
+        await rm(folder, { recursive: true, force: true })
+        removed += 1
+      }
+      await removeIfEmpty(imageFolder(id))
+      return { removed, left: folders.length - removed }
+    },
+
     async sweep() {
       let removed = 0
       for (const id of await namesIn(dir)) {
@@ -136,6 +150,7 @@ async function writeRanges(path: string, { size, dataRanges }: Stored): Promise<
 /** Throws SourceReadFailed when the files are not there or do not belong together. */
 async function openStored(folder: string): Promise<RandomAccess> {
   const text = await readFile(join(folder, 'ranges.json'), 'utf8').catch((cause: unknown) => {
+    if (hasCode(cause, 'EMFILE', 'ENFILE')) throw cause // says nothing about the image
     throw new SourceReadFailed('its files are not in the image store', { cause })
   })
   const { size, dataRanges } = parseStoredRanges(text)

@@ -38,7 +38,12 @@ export class PartSender implements Disposable {
 
   /** The bytes are copied: they are the caller's again when this returns. */
   async write(at: number, bytes: Uint8Array): Promise<void> {
-    const { partBytes } = this.#sending.upload
+    const { upload, draining } = this.#sending
+    const { partBytes } = upload
+    if (draining?.aborted) {
+      await Promise.all(this.#underWay)
+      throw draining.reason
+    }
     for (let from = 0; from < bytes.length; ) {
       const index = Math.floor((at + from) / partBytes)
       const inPart = (at + from) % partBytes
@@ -102,7 +107,7 @@ export class PartSender implements Disposable {
     this.#underWay.add(sent)
   }
 
-  #untilTaken(part: Part, pieces: readonly Buffer[]): Promise<void> {
+  #untilTaken(part: Part, pieces: readonly Buffer[]): Promise<unknown> {
     const { upload, retries } = this.#sending
     let given = 0
     async function* body(): ByteSource {

@@ -6,6 +6,8 @@ export type Sending = {
   readonly upload: Upload
   readonly retries: Retries
   readonly signal: AbortSignal
+  /** When it fires no further part is begun: those under way are sent to their end, and the transfer throws its reason. */
+  readonly draining?: AbortSignal | undefined
 }
 
 /** The file in parts of `partBytes`, the last one shorter. */

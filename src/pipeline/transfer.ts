@@ -33,7 +33,7 @@ const HELD_CHUNKS = 2 * POOL_BUFFERS_OF_PARTS
  */
 export async function transfer(
   source: { readonly layout: Layout; readonly disk: Disk },
-  { upload, retries, signal }: Sending,
+  { upload, retries, signal, draining }: Sending,
   { hashers, buffers }: Pick<Engine, 'hashers' | 'buffers'>,
   wants: Wants,
   onSent: (bytes: number) => void
@@ -44,7 +44,7 @@ export async function transfer(
   using resendPool = new BufferPool(buffers, BUFFER_BYTES, RESEND_BUFFERS)
   using digests = new FileDigests(hashers, new Set(['sha256', ...wants.digests]))
   using content = wants.contentHash ? hashers.startContent(source.disk.virtualSize) : undefined
-  const underWay = new Set<Promise<void>>()
+  const underWay = new Set<Promise<unknown>>()
   const feeds = new Set<PartFeed>()
   let parts = 0
   let unhashed = 0
@@ -55,7 +55,7 @@ export async function transfer(
     readOn()
   })
 
-  const send = (part: Part, feed: PartFeed): Promise<void> => {
+  const send = (part: Part, feed: PartFeed): Promise<unknown> => {
     let lost = 0
     const putPart = () =>
       upload.putPart(part, feed.body(), stop).catch((error: unknown) => {
@@ -89,6 +89,10 @@ export async function transfer(
     for (const part of partsOf(source.layout.length, upload.partBytes)) {
       while (underWay.size >= upload.parallel) await Promise.race(underWay)
       stop.throwIfAborted() // nobody would tell a feed that began later
+      if (draining?.aborted) {
+        await Promise.all(underWay)
+        throw draining.reason
+      }
       const feed = startPart(part)
       parts = part.number
       for await (const chunk of readLayout(source, { from: part.offset, to: part.offset + part.length }, pool, stop)) {

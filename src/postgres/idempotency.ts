@@ -60,11 +60,12 @@ export async function rememberKey(
   )
 }
 
-/** Keys are kept for a day, or as long as their task. */
-export async function forgetKeys(pool: pg.Pool): Promise<void> {
-  await pool.query(
+/** Keys are kept for a day, or as long as their task. @returns how many were forgotten */
+export async function forgetKeys(pool: pg.Pool): Promise<number> {
+  const { rowCount } = await pool.query(
     `delete from idempotency_keys as keys
       where created_at < now() - ${KEPT}
         and not exists (select from tasks where tasks.id = keys.task_id and ${FRESH})`
   )
+  return rowCount ?? 0
 }

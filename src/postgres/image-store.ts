@@ -194,7 +194,12 @@ const deleteImage = (pool: Pool, locks: ImageLocks, viewer: Viewer, id: ImageId)
       'update temp_urls set revoked_at = now(), generation = generation + 1 where task_id = any($1::uuid[])',
       [tempUrls]
     )
-    await client.query('delete from images where id = $1', [id])
+    // Written down with it: the files are removed afterwards, which may not come about.
+    await client.query(
+      `with gone as (delete from images where id = $1 returning id)
+       insert into deleted_images (id) select id from gone on conflict (id) do update set deleted_at = now()`,
+      [id]
+    )
     return { status: 'deleted', uploadId: image.upload_id }
   })
 

@@ -3,7 +3,7 @@ import { RetryUnderWay } from '../domain/task-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import type { CreateOutcome, NewTask } from '../export/ports.ts'
 import { type TaskRow, taskOf } from './task-row.ts'
-import { SHOWN } from './task-sql.ts'
+import { STORED } from './task-sql.ts'
 
 /** What a new task gets if it asks for nothing else. */
 export type TaskDefaults = { readonly maxAttempts: number; readonly deadlineMs: number }
@@ -32,7 +32,7 @@ with image as (
 ), counted as (
   insert into daily_exports (task_id, owner, bytes) select inserted.id, inserted.owner, image.size from inserted, image
 )
-select image.status as image_status, ${SHOWN} from image left join inserted as tasks on true`
+select image.status as image_status, ${STORED} from image left join inserted as tasks on true`
 
 type Inserted = { readonly image_status: string } & (TaskRow | { readonly id: null })
 

@@ -23,6 +23,8 @@ export function createPool({ url, max, onError }: PoolSettings): pg.Pool {
     application_name: 'glance-export'
   })
   pool.on('error', onError)
+  // Nobody listens to a connection between its opening and its first statement, and what is heard by nobody ends the process.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return pool
 }
 
@@ -30,6 +32,11 @@ export function createPool({ url, max, onError }: PoolSettings): pg.Pool {
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   let broken: Error | undefined
+  let lost: Error | undefined
+  const onError = (error: Error) => {
+    lost = error
+  }
+  client.on('error', onError)
   try {
     await client.query('begin isolation level read committed') // the image lock is proved for no other
     const result = await work(client)
@@ -39,8 +46,9 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     await client.query('rollback').catch((rollbackError: Error) => {
       broken = rollbackError // a connection that cannot roll back is not given to anybody else
     })
-    throw error
+    throw lost ?? error // a connection that has broken says of the next query only that it cannot be asked
   } finally {
-    client.release(broken)
+    client.off('error', onError)
+    client.release(lost ?? broken)
   }
 }

@@ -27,6 +27,8 @@ export async function admit(client: pg.PoolClient, quotas: Quotas, owner: OwnerI
   assertWithin(quotas, await usageOf(client, owner), bytes)
 }
 
-export async function forgetDays(pool: pg.Pool): Promise<void> {
-  await pool.query(`delete from daily_exports where created_at < now() - ${DAY}`)
+/** @returns how many were forgotten */
+export async function forgetDays(pool: pg.Pool): Promise<number> {
+  const { rowCount } = await pool.query(`delete from daily_exports where created_at < now() - ${DAY}`)
+  return rowCount ?? 0
 }

@@ -3,24 +3,21 @@ import type { ExportOptions } from '../domain/export-options.ts'
 import type { ExportResult } from '../domain/task.ts'
 import { isCanceled } from '../export/canceled.ts'
 import { LAYOUT_VERSION } from '../export/content-id.ts'
+import { EQUAL_SHARES, type Fairness } from '../export/fairness.ts'
 import { CancelRequested, type Claim, LeaseLost, type Orders, type TaskStore } from '../export/ports.ts'
 import { TEMPURL } from '../export/temp-url-request.ts'
 import { settledFile } from '../temp-urls/settled-file.ts'
-import { type CancelRow, cancelOf, objectUrlOf, sealedOf, type TaskRow, taskOf } from './task-row.ts'
-import {
-  CLEANING_ATTEMPTS,
-  CLEANING_TIME,
-  ends,
-  keptProgress,
-  millis,
-  ONGOING,
-  toJson,
-  UNCLAIM,
-  UNHELD
-} from './task-sql.ts'
+import { claimTask } from './claim-task.ts'
+import { type CancelRow, cancelOf, objectUrlOf, sealedOf, taskOf } from './task-row.ts'
+import { ends, keptProgress, millis, toJson, UNCLAIM } from './task-sql.ts'
 
 /** Milliseconds. `keepMs` is how long a task is kept after its end, `tempUrlMs` how long one whose file is downloaded here. */
-export type LeaseSettings = { readonly leaseMs: number; readonly keepMs: number; readonly tempUrlMs: number }
+export type LeaseSettings = {
+  readonly leaseMs: number
+  readonly keepMs: number
+  readonly tempUrlMs: number
+  readonly fairness?: Fairness
+}
 
 /** In the statement that ends the task: the lock of the image goes over from the task to its URL without a gap. */
 const ISSUE_TEMP_URL = `, issued as (
@@ -42,7 +39,8 @@ type Leases = Pick<
 type Written = CancelRow & { readonly limits: ExportOptions['limits'] }
 
 /** The statements that run tasks. All but the first are fenced: they change the row of this very lease or none. */
-export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseSettings): Leases {
+export function taskLeases(pool: pg.Pool, settings: LeaseSettings): Leases {
+  const { leaseMs, keepMs, tempUrlMs, fairness = EQUAL_SHARES } = settings
   /** @param guard `unless canceled`: throws CancelRequested instead of letting a canceled task go on */
   const fenced = async (
     claim: Claim,
@@ -69,9 +67,7 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
 
   return {
     async claimDue(workerId) {
-      // Overtaken by others, a statement may find nothing but what they have just taken, while newer tasks are due: a second
-      // one sees those. Their bells have been rung already.
-      const row = (await takeDue(pool, workerId, leaseMs)) ?? (await takeDue(pool, workerId, leaseMs))
+      const row = await claimTask(pool, workerId, { leaseMs, fairness })
       if (!row) return undefined
       return {
         task: taskOf(row),
@@ -82,6 +78,7 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
         source: row.source,
         sealed: sealedOf(row),
         uploadState: row.upload_state,
+        uploadIdentity: row.upload_identity,
         objectUrl: objectUrlOf(row),
         suffix: row.object_suffix,
         sent: row.sent,
@@ -97,18 +94,25 @@ export function taskLeases(pool: pg.Pool, { leaseMs, keepMs, tempUrlMs }: LeaseS
       return { cancel: cancelOf(row), bandwidthBps: row.limits.bandwidth_bps }
     },
 
-    async note(claim, { suffix, sent, warnings, cleanup }) {
-      const columns = { object_suffix: suffix, sent, warnings, cleanup }
+    async note(claim, { sent, warnings, cleanup, scrubReport, uploadIdentity }) {
+      const columns = {
+        sent,
+        warnings,
+        cleanup,
+        scrub_report: scrubReport,
+        upload_identity: uploadIdentity
+      }
       const given = Object.entries(columns).filter(([, value]) => value !== undefined)
       const set = given.map(([name], index) => `${name} = $${index + 3}`).join(', ')
       const values = given.map(([, value]) => toJson(value))
       await fenced(claim, `${CHANGED}, ${set}`, values, sent ? 'unless canceled' : '')
     },
 
-    async startTransfer(claim, progress, uploadState) {
+    async startTransfer(claim, progress, uploadState, uploadIdentity = null) {
       const set = `${CHANGED}, status = 'transferring', lease_until = now() + ${millis('$3')}, progress = $4,
-                   upload_state = $5, message = ''`
-      await fenced(claim, set, [leaseMs, toJson(progress), toJson(uploadState)], 'unless canceled')
+                   upload_state = $5, upload_identity = $6, message = ''`
+      const values = [leaseMs, toJson(progress), toJson(uploadState), uploadIdentity]
+      await fenced(claim, set, values, 'unless canceled')
     },
 
     async settleSuccess(claim, result, progress) {
@@ -152,28 +156,4 @@ async function assertNotCanceled(pool: pg.Pool, { task, epoch }: Claim): Promise
   )
   const cancel = rows[0] && cancelOf(rows[0])
   if (cancel) throw new CancelRequested(cancel)
-}
-
-type ClaimRow = TaskRow & { readonly late: boolean; readonly ms_left: string }
-
-async function takeDue(pool: pg.Pool, workerId: string, leaseMs: number): Promise<ClaimRow | undefined> {
-  const { rows } = await pool.query<ClaimRow>(
-    `with next as (
-       select id from tasks
-        where ${ONGOING} and ${UNHELD} and next_run_at <= now()
-          and attempts < max_attempts + $3 and now() < deadline + ${CLEANING_TIME}
-        order by rank, created_at
-        limit 1
-          for update skip locked
-     )
-     update tasks
-        set status = 'processing', lease_epoch = lease_epoch + 1, attempts = attempts + 1, worker = $1,
-            lease_until = now() + ${millis('$2')}, started_at = coalesce(started_at, now()), updated_at = now(),
-            progress = ${keptProgress('false')}
-       from next
-      where tasks.id = next.id
-     returning tasks.*, now() >= deadline as late, extract(epoch from deadline - now()) * 1000 as ms_left`,
-    [workerId, leaseMs, CLEANING_ATTEMPTS]
-  )
-  return rows[0]
 }

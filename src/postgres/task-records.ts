@@ -38,8 +38,7 @@ export function taskRecords(pool: pg.Pool, limits: TaskLimits): Records {
     usage: (owner) => usageOf(pool, owner),
 
     async forget() {
-      await forgetKeys(pool)
-      await forgetDays(pool)
+      return { keys: await forgetKeys(pool), days: await forgetDays(pool) }
     },
 
     create: async (task, viewer, once) => {
@@ -75,16 +74,25 @@ async function findImage(
     disk_format: string
     size: string
     sha512: string
+    owner: string
+    visibility: string
+    properties: Readonly<Record<string, string>>
   }>({
     name: `exportable image ${lock}`,
-    text: `select status, name, disk_format, size, sha512 from images
+    text: `select status, name, disk_format, size, sha512, owner, visibility, properties from images
             where id = $1 and ($2::text is null or owner = $2 or visibility = 'public')
               ${lock}`,
     values: [id, viewer.admin ? null : viewer.owner]
   })
   const image = rows[0]
   if (!image) return undefined
-  const { status, name } = image
-  if (status !== 'active') return { status, name, source: undefined }
-  return { status, name, source: { diskFormat: image.disk_format, size: Number(image.size), sha512: image.sha512 } }
+  const { status, name, owner, visibility, properties } = image
+  const facts = { owner, visibility, properties }
+  if (status !== 'active') return { status, name, facts, source: undefined }
+  return {
+    status,
+    name,
+    facts,
+    source: { diskFormat: image.disk_format, size: Number(image.size), sha512: image.sha512 }
+  }
 }

@@ -1,5 +1,6 @@
 import type { ExportOptions } from '../domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../domain/ids.ts'
+import type { ScrubReport } from '../domain/scrub-report.ts'
 import {
   type Cancel,
   type Cleanup,
@@ -38,6 +39,7 @@ export type TaskRow = {
   readonly sent: SentFile | null
   readonly warnings: readonly Warning[]
   readonly cleanup: Cleanup | null
+  readonly scrub_report: ScrubReport | null
   readonly export_id: string
   readonly source: SourceIdentity
   readonly credentials_kind: string | null
@@ -49,6 +51,7 @@ export type TaskRow = {
   readonly attempts: number
   readonly max_attempts: number
   readonly upload_state: Record<string, string> | null
+  readonly upload_identity: string | null
   readonly progress: Progress | null
   readonly message: string
   readonly result: ExportResult | null
@@ -89,6 +92,7 @@ export const TASK_COLUMNS = [
   'sent',
   'warnings',
   'cleanup',
+  'scrub_report',
   'export_id',
   'source',
   'credentials_kind',
@@ -141,6 +145,7 @@ export const taskOf = (row: TaskRow): Task => ({
   progress: row.progress && { ...NO_PROGRESS, ...row.progress },
   failure: row.failure,
   result: row.result,
+  scrubReport: row.scrub_report,
   warnings: row.warnings,
   cleanup: row.cleanup,
   credentials: row.credentials_kind

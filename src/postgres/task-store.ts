@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { TaskStore } from '../export/ports.ts'
+import { objectNames } from './object-names.ts'
 import { taskCancel } from './task-cancel.ts'
 import { taskChanges } from './task-changes.ts'
 import { type LeaseSettings, taskLeases } from './task-leases.ts'
@@ -7,6 +8,7 @@ import { taskLists } from './task-lists.ts'
 import { taskPace } from './task-pace.ts'
 import { type TaskLimits, taskRecords } from './task-records.ts'
 import { taskSweep } from './task-sweep.ts'
+import { uploadParts } from './upload-parts.ts'
 
 /** Tasks in Postgres: what clients create and read, and what workers claim and settle. */
 export const createTaskStore = (pool: pg.Pool, settings: TaskLimits & LeaseSettings): TaskStore => ({
@@ -16,5 +18,7 @@ export const createTaskStore = (pool: pg.Pool, settings: TaskLimits & LeaseSetti
   ...taskCancel(pool, settings),
   ...taskChanges(pool),
   ...taskLeases(pool, settings),
+  ...objectNames(pool),
+  ...uploadParts(pool),
   ...taskSweep(pool, settings)
 })

@@ -1,29 +1,38 @@
 import type pg from 'pg'
 import { type TaskId, taskId } from '../domain/ids.ts'
+import { EQUAL_SHARES, type Fairness } from '../export/fairness.ts'
 import type { Bell, TaskStore } from '../export/ports.ts'
+import { forgetIdleProjects } from './forget-projects.ts'
 import { inTransaction } from './pool.ts'
 import { endCanceled } from './task-cancel.ts'
 import type { TaskRow } from './task-row.ts'
 import { CLEANING_ATTEMPTS, CLEANING_TIME, ends, ONGOING, UNHELD } from './task-sql.ts'
+import { DUE, full, HOST } from './turn-sql.ts'
+
+type SweepSettings = { readonly keepMs: number; readonly fairness?: Fairness }
 
 /** Ends what no attempt will end, forgets what has expired, finds what is due. */
-export function taskSweep(pool: pg.Pool, { keepMs }: { readonly keepMs: number }): Pick<TaskStore, 'sweep'> {
+export function taskSweep(pool: pg.Pool, { keepMs, fairness = EQUAL_SHARES }: SweepSettings): Pick<TaskStore, 'sweep'> {
   return {
     async sweep() {
       const failed = [...(await endAbandonedCancels(pool, keepMs)), ...(await failAbandoned(pool, keepMs))]
       const expired = await pool.query<{ id: string }>('delete from tasks where expires_at < now() returning id')
-      return { due: await dueTasks(pool), failed, expired: expired.rows.map(({ id }) => taskId(id)) }
+      await forgetIdleProjects(pool)
+      return { due: await dueTasks(pool, fairness), failed, expired: expired.rows.map(({ id }) => taskId(id)) }
     }
   }
 }
 
-/** Canceled, and nothing left to remove, or nobody left to do it. */
+/**
+ * Canceled, and nothing left to remove, or nobody left to do it. A worker that died may have begun what it had no time to write
+ * down; one that gave its task back has left nothing that it did not.
+ */
 const endAbandonedCancels = (pool: pg.Pool, keepMs: number): Promise<TaskId[]> =>
   inTransaction(pool, async (client) => {
     const { rows } = await client.query<TaskRow>(
       `select * from tasks
         where cancel_requested_at is not null and ${ONGOING} and ${UNHELD}
-          and ((upload_state is null and sent is null)
+          and ((status = 'queued' and upload_state is null and sent is null)
                or attempts >= max_attempts + $1 or now() >= deadline + ${CLEANING_TIME})
         limit 500
           for update skip locked`,
@@ -54,12 +63,15 @@ async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
   return rows.map(({ id }) => taskId(id))
 }
 
-async function dueTasks(pool: pg.Pool): Promise<Bell[]> {
+/** What its limits hold back is left out: a ring for it would find nothing. */
+async function dueTasks(pool: pg.Pool, { hostConcurrency, projectConcurrency }: Fairness): Promise<Bell[]> {
   const { rows } = await pool.query<{ id: string; lease_epoch: number }>(
-    `select id, lease_epoch from tasks
-      where ${ONGOING} and ${UNHELD} and next_run_at <= now()
+    `with ${full('$1', '$2')}
+     select id, lease_epoch from tasks
+      where ${DUE} and ${HOST} not in (select host from full_hosts) and owner not in (select owner from full_projects)
       order by rank, created_at
-      limit 500`
+      limit 500`,
+    [hostConcurrency, projectConcurrency]
   )
   return rows.map((row) => ({ taskId: taskId(row.id), epoch: row.lease_epoch }))
 }

@@ -12,6 +12,8 @@ type Doorbell = { readonly taskId: string }
 /** The parts of BullMQ's queue and worker that we use; the same for both backends. */
 export interface BellQueue {
   addBulk(jobs: { name: string; data: Doorbell; opts: JobsOptions }[]): Promise<unknown>
+  /** Jobs that workers hold. */
+  getActive(): Promise<readonly { readonly id?: string | undefined }[]>
   on(event: 'error', listener: (error: Error) => void): unknown
   close(): Promise<void>
 }

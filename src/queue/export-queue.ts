@@ -1,4 +1,4 @@
-import type { Bell, ExportQueue, Log } from '../export/ports.ts'
+import type { Bell, BellsOfSweep, ExportQueue, Log } from '../export/ports.ts'
 import { type BellQueue, openQueue, type QueueBackend, reportOutage } from './backend.ts'
 
 const RING_TIMEOUT_MS = 2_000
@@ -7,13 +7,19 @@ const RING_TIMEOUT_MS = 2_000
  * The doorbell on BullMQ. What is rung while one call of the queue is under way goes with the next, all at once. A ring that
  * cannot be delivered in two seconds is left to the sweep.
  */
-export function createExportQueue(backend: QueueBackend, log: Log): ExportQueue & { close(): Promise<void> } {
+export function createExportQueue(
+  backend: QueueBackend,
+  log: Log
+): ExportQueue & BellsOfSweep & { close(): Promise<void> } {
   const queue = openQueue(backend)
   const closing = new AbortController()
   queue.on('error', reportOutage(backend, log, closing.signal))
   const rings = inTurn((bells: readonly Bell[]) => ringAll(queue, bells, log))
   return {
     ring: (bell) => rings.add(bell),
+    async ringAgain(bells) {
+      if (bells.length > 0) await ringAll(queue, bells, log, await heldJobs(queue))
+    },
     async close() {
       await rings.settled()
       closing.abort()
@@ -22,12 +28,17 @@ export function createExportQueue(backend: QueueBackend, log: Log): ExportQueue 
   }
 }
 
-async function ringAll(queue: BellQueue, bells: readonly Bell[], log: Log): Promise<void> {
-  const jobs = bells.map(({ taskId, epoch }) => ({
+/** @param held ids of jobs that workers hold */
+async function ringAll(
+  queue: BellQueue,
+  bells: readonly Bell[],
+  log: Log,
+  held: ReadonlySet<string> = new Set()
+): Promise<void> {
+  const jobs = bells.map((bell) => ({
     name: 'export',
-    data: { taskId },
-    // The epoch is in the id because BullMQ ignores an id that it still has, such as that of a job whose worker is dead.
-    opts: { jobId: `${taskId}.${epoch}`, removeOnComplete: true, removeOnFail: true }
+    data: { taskId: bell.taskId },
+    opts: { jobId: freeId(bell, held), removeOnComplete: true, removeOnFail: true }
   }))
   try {
     await withTimeout(queue.addBulk(jobs), RING_TIMEOUT_MS)
@@ -35,6 +46,22 @@ async function ringAll(queue: BellQueue, bells: readonly Bell[], log: Log): Prom
     const taskIds = bells.map(({ taskId }) => taskId)
     log.warn({ err, taskIds }, 'tasks could not be put on the queue; the sweep will do it')
   }
+}
+
+/**
+ * BullMQ ignores an id that it still has: so a ring that waits is not added twice. But the job of a ring may be held for hours by
+ * a worker that was given another task for it, or is dead; then it gets a further name, and never more than there are workers.
+ */
+function freeId({ taskId, epoch }: Bell, held: ReadonlySet<string>): string {
+  const first = `${taskId}.${epoch}`
+  let id = first
+  for (let n = 1; held.has(id); n++) id = `${first}.${n}`
+  return id
+}
+
+async function heldJobs(queue: BellQueue): Promise<ReadonlySet<string>> {
+  const jobs = await withTimeout(queue.getActive(), RING_TIMEOUT_MS).catch(() => []) // adding will tell what is wrong
+  return new Set(jobs.map(({ id }) => String(id)))
 }
 
 /** Calls `work` one at a time, each time with all that was added since. */
@@ -59,13 +86,13 @@ function inTurn<T>(work: (all: readonly T[]) => Promise<void>) {
   }
 }
 
-async function withTimeout(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise((_resolve, reject) => {
+  const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer from the queue in ${timeoutMs} ms`)), timeoutMs)
   })
   try {
-    await Promise.race([work, timeout])
+    return await Promise.race([work, timeout])
   } finally {
     clearTimeout(timer)
     work.catch(() => {}) // it may still fail after we stopped waiting

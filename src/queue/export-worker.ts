@@ -20,7 +20,8 @@ export type WorkerUses = {
 export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Promise<void> }> {
   const stopping = new AbortController()
   const worker = openWorker(uses.backend, uses.concurrency, async () => {
-    await uses.runNext(stopping.signal)
+    // Who has ended an export looks at once for the next: one that was held back by it has no ring any more.
+    while (!stopping.signal.aborted && (await uses.runNext(stopping.signal)) === 'ran');
   })
   worker.on('error', reportOutage(uses.backend, uses.log, stopping.signal))
   await worker.waitUntilReady()
@@ -29,8 +30,10 @@ export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Pr
   return {
     async close() {
       stopping.abort(new WorkerStopping())
-      await Promise.all([sweeper.stop(), tidier.stop()])
-      await worker.close()
+      // Side by side: a worker that still took jobs would answer them with nothing.
+      await Promise.all([worker.close(), sweeper.stop(), tidier.stop()])
+      // What was handed back is due, and nobody has rung for it.
+      await uses.sweep().catch((err) => uses.log.warn({ err }, 'what was handed back waits for a sweep of others'))
     }
   }
 }

@@ -11,7 +11,7 @@ await runService({ split: false }, async (config, log, parts) => {
   await migrate(databaseUrl, { queue: !config.REDIS_URL })
   const foundation = await parts.add(layFoundation(config, log, databaseUrl))
   await parts.add(startWorker(foundation))
-  const { url } = await parts.add(startHttp(foundation))
+  const { url } = await parts.addBeside(startHttp(foundation))
   if (config.IDENTITY === 'dev')
     log.warn({}, 'IDENTITY=dev: every token is believed, so anybody who reaches this port can be anybody')
   log.info({ url }, 'listening')

@@ -11,30 +11,39 @@ import { keepMemoryToOurselves } from './memory.ts'
 
 /** Parts started so far; they are closed in the opposite order, whether the start succeeded or not. */
 export class Parts {
-  readonly #parts: Running[] = []
+  readonly #layers: Running[][] = []
 
   async add<T extends Running>(starting: Promise<T>): Promise<T> {
     const part = await starting
-    this.#parts.push(part)
+    this.#layers.push([part])
+    return part
+  }
+
+  /** The same, to be closed together with the one before: neither uses the other's time to stop. */
+  async addBeside<T extends Running>(starting: Promise<T>): Promise<T> {
+    const part = await starting
+    this.#layers.at(-1)?.push(part)
     return part
   }
 
   async close(): Promise<void> {
-    for (let part = this.#parts.pop(); part; part = this.#parts.pop()) await part.close()
+    for (let layer = this.#layers.pop(); layer; layer = this.#layers.pop()) {
+      await Promise.all(layer.map((part) => part.close()))
+    }
   }
 }
 
-/** Longer than a worker needs to hand its exports back; after that the leases run out by themselves. */
-const GRACE_MS = 20_000
-
-/** Runs one process of the service until SIGTERM or SIGINT, which end it cleanly with 0; a second signal ends it at once. */
+/**
+ * Runs one process of the service until SIGTERM or SIGINT, which end it cleanly with 0; a second signal ends it at once. What
+ * has not ended in time is left: leases run out by themselves.
+ */
 export const runService = (
   options: { readonly split: boolean },
   start: (config: Config, log: Logger, parts: Parts) => Promise<void>
 ): Promise<void> =>
   runOnce(options, async (config, log) => {
     const parts = new Parts()
-    closeWithGrace({ delay: GRACE_MS, logger: false }, async ({ signal, err }) => {
+    closeWithGrace({ delay: config.SHUTDOWN_SECONDS * 1000, logger: false }, async ({ signal, err }) => {
       if (err) log.fatal({ err }, 'stopping after an error')
       else log.info({ signal }, 'stopping')
       await parts.close()

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Limits } from '../../src/destinations/connection.ts'
-import type { Destination, Part, Upload, UploadTarget } from '../../src/destinations/destination.ts'
-import { type ByteSource, KiB, MiB } from '../../src/domain/bytes.ts'
+import type { Destination, UploadTarget } from '../../src/destinations/destination.ts'
+import { KiB, MiB } from '../../src/domain/bytes.ts'
 import { DestinationError } from '../../src/domain/destination-errors.ts'
 import type { Fault } from '../support/fault-server.ts'
+import { describeResume } from './resume.contract.ts'
+import { CHUNK_BYTES, expected, never, partsOf, source } from './test-file.ts'
 
 export type DestinationHarness = AsyncDisposable & {
   readonly destination: Destination
@@ -11,6 +13,8 @@ export type DestinationHarness = AsyncDisposable & {
   readonly atomic: boolean
   /** True when the marks of an export can be kept with the object. */
   readonly marks: boolean
+  /** The destination as another worker has it, which shares nothing with this one. */
+  anotherWorker(): Destination
   /** A new target of that length, its server in order. */
   target(length: number): UploadTarget
   /** What a reader of the target sees now; undefined when there is no object. */
@@ -28,65 +32,17 @@ export const PATIENT: Limits = { connectMs: 30_000, idleMs: 30_000, answerMs: 30
 /** So that silence is noticed in a test's time. */
 export const IMPATIENT: Limits = { connectMs: 30_000, idleMs: 2_000, answerMs: 2_000 }
 
-const CHUNK_BYTES = 192 * KiB
-const never = () => new AbortController().signal
-
-/** The byte at `offset` of every test file; differs between chunks and between parts. */
-const fill = (target: Uint8Array, offset: number): void => {
-  for (let index = 0; index < target.length; index += 1) target[index] = (offset + index) % 251
-}
-
-const expected = (length: number): Buffer => {
-  const bytes = Buffer.alloc(length)
-  fill(bytes, 0)
-  return bytes
-}
-
-type TestSource = ByteSource & { asked: number; closed: boolean; onAsked: () => void }
-
-/** Gives one part's bytes out of a single buffer, which it spoils whenever the next chunk is asked for. */
-function source(part: Part): TestSource {
-  const buffer = Buffer.alloc(CHUNK_BYTES)
-  const self: TestSource = {
-    asked: 0,
-    closed: false,
-    onAsked: () => {},
-    async *[Symbol.asyncIterator]() {
-      try {
-        for (let at = 0; at < part.length; at += CHUNK_BYTES) {
-          self.asked += 1
-          self.onAsked()
-          await new Promise(setImmediate)
-          buffer.fill(0xee)
-          const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, part.length - at))
-          fill(chunk, part.offset + at)
-          yield chunk
-        }
-        buffer.fill(0xee)
-      } finally {
-        self.closed = true
-      }
-    }
-  }
-  return self
-}
-
-function partsOf(upload: Upload, length: number): Part[] {
-  const count = Math.ceil(length / upload.partBytes)
-  return Array.from({ length: count }, (_, index) => {
-    const offset = index * upload.partBytes
-    return { number: index + 1, offset, length: Math.min(upload.partBytes, length - offset) }
-  })
-}
-
 /** The faults a harness can make: of a connection and of answers with a status, of a connection only, or none at all. */
 type Faults = 'http' | 'connection' | 'none'
 
-/** The promises of destination.ts as tests. Every driver calls this once with its harness. */
+/**
+ * The promises of destination.ts as tests. Every driver calls this once with its harness; `resumes` says whether its uploads
+ * can be gone on with.
+ */
 export function describeDestination(
   name: string,
   start: (limits: Limits) => Promise<DestinationHarness>,
-  faults: Faults = 'http'
+  { faults = 'http', resumes = true }: { readonly faults?: Faults; readonly resumes?: boolean } = {}
 ): void {
   describe(`${name} destination`, () => {
     let harness: DestinationHarness
@@ -223,6 +179,8 @@ export function describeDestination(
         expect(await harness.read(target)).toBeUndefined()
       })
     })
+
+    describeResume(() => harness, resumes)
 
     describe('what stands there', () => {
       const readAll = async (target: UploadTarget, range: { from: number; to: number }): Promise<Buffer> => {

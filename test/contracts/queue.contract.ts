@@ -41,7 +41,7 @@ export function describeQueue(
         tidy: async () => {},
         log: quiet
       }
-      const worker = await startExportWorker({ ...defaults, runNext: async () => 'ran', ...uses })
+      const worker = await startExportWorker({ ...defaults, runNext: async () => 'idle', ...uses })
       open.push(worker)
       return worker
     }
@@ -52,7 +52,7 @@ export function describeQueue(
       await queue.ring(aBell())
       const counted = async () => {
         runs++
-        return 'ran' as const
+        return 'idle' as const
       }
       await aWorker({ runNext: counted })
       await Promise.all(Array.from({ length: 9 }, () => queue.ring(aBell())))
@@ -68,7 +68,7 @@ export function describeQueue(
       await aWorker({
         runNext: async () => {
           if (++runs === 1) await held.promise
-          return 'ran'
+          return 'idle'
         }
       })
       const bell = aBell()
@@ -80,23 +80,119 @@ export function describeQueue(
       held.resolve()
     })
 
+    it('looks for the next task as soon as it has run one, without a ring', async () => {
+      const left = ['ran', 'ran', 'ran', 'idle'] as const
+      let runs = 0
+      await aWorker({ runNext: async () => left[runs++] ?? 'idle' })
+
+      await aQueue().ring(aBell())
+
+      await expect.poll(() => runs, { timeout: 10_000 }).toBe(4)
+      await sleep(200)
+      expect(runs).toBe(4)
+    })
+
+    it('never runs more exports at once than it may', async () => {
+      const queue = aQueue()
+      let now = 0
+      let most = 0
+      let runs = 0
+      await aWorker({
+        concurrency: 2,
+        runNext: async () => {
+          most = Math.max(most, ++now)
+          await sleep(20)
+          now--
+          return ++runs % 2 ? 'ran' : 'idle'
+        }
+      })
+
+      await Promise.all(Array.from({ length: 8 }, () => queue.ring(aBell())))
+
+      await expect.poll(() => runs, { timeout: 20_000 }).toBeGreaterThanOrEqual(8)
+      expect(most).toBe(2)
+    })
+
+    it('rings again for a task whose ring a worker holds that was given another', async () => {
+      const queue = aQueue()
+      let runs = 0
+      const held = Promise.withResolvers<void>()
+      await aWorker({
+        runNext: async () => {
+          if (++runs === 1) await held.promise
+          return 'idle'
+        }
+      })
+      const bell = aBell()
+      await queue.ring(bell)
+      await expect.poll(() => runs, { timeout: 10_000 }).toBe(1)
+
+      await queue.ringAgain([bell])
+
+      await expect.poll(() => runs, { timeout: 10_000 }).toBe(2)
+      held.resolve()
+    })
+
+    it('keeps one ring of a task that waits, however often it is rung again', async () => {
+      const queue = aQueue()
+      const bell = aBell()
+      await queue.ring(bell)
+      for (let sweep = 0; sweep < 3; sweep++) await queue.ringAgain([bell])
+      let runs = 0
+      await aWorker({
+        runNext: async () => {
+          runs++
+          return 'idle'
+        }
+      })
+
+      await queue.ring(aBell())
+
+      await expect.poll(() => runs, { timeout: 10_000 }).toBe(2)
+      await sleep(300)
+      expect(runs).toBe(2)
+    })
+
     it('tells running exports to stop when it closes, and waits for them', async () => {
       const queue = aQueue()
       const started = Promise.withResolvers<void>()
-      let ended = false
+      let ended = 0
       const worker = await aWorker({
         runNext: async (stopping) => {
           started.resolve()
           await new Promise((resolve) => stopping.addEventListener('abort', resolve))
           await sleep(100)
-          ended = true
+          ended++
           return 'ran'
         }
       })
       await queue.ring(aBell())
       await started.promise
       await worker.close()
-      expect(ended).toBe(true)
+      expect(ended).toBe(1) // and it has not looked for another
+    })
+
+    it('sweeps once more when its runs have ended, so that others hear of what was handed back', async () => {
+      const queue = aQueue()
+      const started = Promise.withResolvers<void>()
+      const events: string[] = []
+      const worker = await aWorker({
+        sweep: async () => {
+          events.push('sweep')
+        },
+        runNext: async (stopping) => {
+          started.resolve()
+          await new Promise((resolve) => stopping.addEventListener('abort', resolve))
+          events.push('handed back')
+          return 'ran'
+        }
+      })
+      await queue.ring(aBell())
+      await started.promise
+
+      await worker.close()
+
+      expect(events).toEqual(['sweep', 'handed back', 'sweep'])
     })
 
     it('goes on after a run that failed, and sweeps again and again', async () => {
@@ -110,7 +206,7 @@ export function describeQueue(
         },
         runNext: async () => {
           if (++runs === 1) throw new Error('the database is away')
-          return 'ran'
+          return 'idle'
         }
       })
       await queue.ring(aBell())

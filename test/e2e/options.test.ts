@@ -157,6 +157,60 @@ describe('the options of an export', () => {
     expect([...store.objects.keys()].sort()).toEqual(['/backup/vm/disk-1.raw', '/backup/vm/disk.raw'])
   })
 
+  it('give tasks that run at the same time different names, or end all but one', async () => {
+    await using place = await putServer()
+    const atOnce = (if_exists: string, key_template: string) =>
+      Promise.all(
+        [1, 2, 3].map(async () =>
+          client.ended(
+            await client.export(image, `http://127.0.0.1:${place.port}/place`, {
+              export_format: 'raw',
+              object: { key_template, if_exists },
+              limits: { bandwidth_bps: 64_000_000 }
+            })
+          )
+        )
+      )
+
+    const others = await atOnce('suffix', 'disk.raw')
+    const alone = await atOnce('fail', 'alone.raw')
+
+    expect(others.map(({ task_status: status }) => status)).toEqual(['success', 'success', 'success'])
+    expect(new Set(others.map(({ export_location: at }) => at)).size).toBe(3)
+    expect(alone.map(({ task_status: status }) => status).sort()).toEqual(['failure', 'failure', 'success'])
+    const failures = alone.flatMap(({ failure }) => failure ?? [])
+    expect(failures).toEqual([0, 1].map(() => expect.objectContaining({ code: 'DEST_OBJECT_EXISTS' })))
+    const names = ['alone.raw', 'disk-1.raw', 'disk-2.raw', 'disk.raw'].map((name) => `/place/${name}`)
+    expect([...place.objects.keys()].sort()).toEqual(names)
+  })
+
+  it('reuse nothing whose bytes are others than they say', async () => {
+    await using place = await putServer()
+    const exportTo = `http://127.0.0.1:${place.port}/place`
+    const named = async (more: Json) =>
+      client.ended(
+        await client.export(image, exportTo, {
+          export_format: 'raw',
+          sidecars: ['manifest'],
+          object: { key_template: 'disk.raw', if_exists: 'reuse' },
+          ...more
+        })
+      )
+    await named({})
+    expect(await named({ verify: 'full', checksums: ['md5'], sidecars: ['sha256', 'manifest'] })).toMatchObject({
+      task_status: 'success',
+      result: { reused: true, checksums: { md5: expect.stringMatching(/^[0-9a-f]{32}$/) }, verify: { level: 'full' } }
+    })
+    expect(place.objects.has('/place/disk.raw.sha256')).toBe(true)
+    place.objects.get('/place/disk.raw')?.fill(7, 1 << 20, 2 << 20)
+
+    const task = await named({ verify: 'full' })
+
+    expect(task).toMatchObject({ task_status: 'failure', failure: { code: 'DEST_OBJECT_EXISTS', actor: 'user' } })
+    expect(task.message).toContain('if_exists')
+    expect(place.objects.has('/place/disk.raw')).toBe(true)
+  })
+
   it('do not reuse other bytes', async () => {
     await using store = await s3()
     await toS3(store, { object: { key_template: 'disk' } })
@@ -230,7 +284,7 @@ describe('the options of an export', () => {
     [{ object: { key_template: '{name}' } }, '/object/key_template'],
     [{ object: { key_template: '../up' } }, '/object/key_template'],
     [{ object: { storage_class: 'COLD' } }, '/object/storage_class'],
-    [{ object: { metadata: { 'glance-export-id': 'forged' } } }, '/object/metadata'],
+    [{ object: { metadata: { 'glance-export-id': 'forged' } } }, '/object/metadata/glance-export-id'],
     [{ object: { colour: 'red' } }, '/object/colour'],
     [{ checksums: ['crc32'] }, '/checksums/0'],
     [{ sidecars: ['sha256', 'sha256'] }, '/sidecars'],

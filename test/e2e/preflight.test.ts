@@ -68,16 +68,17 @@ describe('a dry run, without a worker', () => {
     expect(answer.checks.map(({ id }) => id)).toEqual([
       'image.active',
       'image.exportable',
+      'scrub',
       'format.supported',
       'format.limit',
       'dest.address_allowed',
+      'credentials.lifetime',
       'dest.auth',
       'dest.container',
       'dest.limits',
       'dest.write_probe',
       'dest.collision',
-      'quota',
-      'credentials.lifetime'
+      'quota'
     ])
     expect(checkOf(answer, 'dest.limits')?.detail).toMatchObject({ parts: 1 })
     expect(answer.estimate).toMatchObject({ basis: expect.stringContaining('10 MiB/s') })

@@ -244,6 +244,7 @@ describe('progress', () => {
       bytes_zero: 0,
       bytes_sent: DISK.length,
       bytes_acked: DISK.length,
+      bytes_resent: 0,
       percent: 100
     })
   })
@@ -365,7 +366,9 @@ describe('trying again', () => {
 
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 409])
     const again = answers.find(({ status }) => status === 201)?.body
-    expect(again).toMatchObject({ retry_of: id, export_to: 's3://backup/images', queue: { position: 1 } })
+    expect(again).toMatchObject({ retry_of: id, export_to: 's3://backup/images' })
+    const { body: shown } = await on.client.call('GET', `/v2/tasks/${again?.id}`)
+    expect(shown.queue).toEqual({ position: 1, ahead: 0 })
     on.startWorker()
     expect(await on.client.ended(String(again?.id))).toMatchObject({ task_status: 'success' })
     expect((await retry({ export_to_credentials: straight })).status).toBe(201)

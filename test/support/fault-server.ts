@@ -61,6 +61,10 @@ export async function faultServer(upstreamPort: number) {
     inject(fault: Fault, match: Match = () => true, times = 1): void {
       rules.push({ match, fault, times })
     },
+    /** From now on nothing is broken. */
+    calm(): void {
+      rules.length = 0
+    },
     async [Symbol.asyncDispose]() {
       agent.destroy()
       server.closeAllConnections()

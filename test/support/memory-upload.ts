@@ -33,6 +33,7 @@ export function memoryUpload(
       state.parts++
       state.mostUnderWay = Math.max(state.mostUnderWay, ++state.underWay)
       await (options.put ?? store)(part, body, signal, store).finally(() => state.underWay--)
+      return { number: part.number, bytes: part.length }
     },
     commit: async () => ({ location: '' }),
     abort: async () => []

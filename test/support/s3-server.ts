@@ -41,6 +41,8 @@ export type S3ServerSettings = {
   readonly ignoresEncryption?: boolean
   /** As Ceph 16 does: drops the tags of a multipart upload, and the condition of its completing call. */
   readonly forgets?: boolean
+  /** Entries of a list that come in one answer; all when absent. */
+  readonly pageLength?: number
   /** As some do: does not know the condition of the completing call. */
   readonly refusesConditions?: boolean
 }
@@ -52,6 +54,7 @@ export type S3ServerSettings = {
 export async function s3Server(settings: S3ServerSettings) {
   const objects = new Map<string, StoredObject>()
   const uploads = new Map<string, StoredUpload>()
+  const taken = new Map<string, number>()
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '', 'http://s3')
@@ -95,12 +98,21 @@ export async function s3Server(settings: S3ServerSettings) {
         const etag = md5(body)
         checkKey(request, upload().encryption)
         upload().parts.set(Number(query.get('partNumber')), { body, etag })
+        taken.set(place, (taken.get(place) ?? 0) + body.length)
         setEncryption(response, upload().encryption)
         return response.writeHead(200, { etag: `"${etag}"` }).end()
       }
       case 'GET upload': {
-        const parts = [...upload().parts.keys()].map((number) => `<Part><PartNumber>${number}</PartNumber></Part>`)
-        return xml(response, `<ListPartsResult>${parts.join('')}</ListPartsResult>`)
+        const after = Number(query.get('part-number-marker') ?? 0)
+        const all = [...upload().parts].filter(([number]) => number > after).sort(([a], [b]) => a - b)
+        const page = all.slice(0, settings.pageLength)
+        const parts = page.map(
+          ([number, { etag, body }]) =>
+            `<Part><PartNumber>${number}</PartNumber><ETag>&quot;${etag}&quot;</ETag><Size>${body.length}</Size></Part>`
+        )
+        const next = `<NextPartNumberMarker>${page.at(-1)?.[0] ?? after}</NextPartNumberMarker>`
+        const truncated = `<IsTruncated>${page.length < all.length}</IsTruncated>`
+        return xml(response, `<ListPartsResult>${truncated}${next}${parts.join('')}</ListPartsResult>`)
       }
       case 'POST upload': {
         const { parts, ...rest } = upload()
@@ -138,7 +150,7 @@ export async function s3Server(settings: S3ServerSettings) {
         objects.delete(place)
         return response.writeHead(204).end()
       case 'GET uploads':
-        return xml(response, '<ListMultipartUploadsResult></ListMultipartUploadsResult>')
+        return xml(response, uploadsUnder(bucket, query))
       case 'HEAD object': {
         const found = objects.get(place)
         if (found === undefined) return response.writeHead(404).end()
@@ -156,6 +168,25 @@ export async function s3Server(settings: S3ServerSettings) {
       default:
         throw new S3Error(501, 'NotImplemented')
     }
+  }
+
+  const uploadsUnder = (bucket: string, query: URLSearchParams): string => {
+    const [key = '', id = ''] = [query.get('key-marker') ?? '', query.get('upload-id-marker') ?? '']
+    const all = [...uploads]
+      .map(([uploadId, { place }]) => ({ uploadId, place, key: place.slice(`/${bucket}/`.length) }))
+      .filter((upload) => upload.place.startsWith(`/${bucket}/${query.get('prefix') ?? ''}`))
+      .sort((a, b) => (a.key + a.uploadId < b.key + b.uploadId ? -1 : 1))
+      .filter((upload) => upload.key > key || (upload.key === key && upload.uploadId > id))
+    const page = all.slice(0, settings.pageLength)
+    const [entries, last] = [
+      page.map(({ key, uploadId }) => `<Upload><Key>${key}</Key><UploadId>${uploadId}</UploadId></Upload>`),
+      page.at(-1)
+    ]
+    const next = last
+      ? `<NextKeyMarker>${last.key}</NextKeyMarker><NextUploadIdMarker>${last.uploadId}</NextUploadIdMarker>`
+      : ''
+    const truncated = `<IsTruncated>${page.length < all.length}</IsTruncated>`
+    return `<ListMultipartUploadsResult>${truncated}${next}${entries.join('')}</ListMultipartUploadsResult>`
   }
 
   const checkSignature = (request: IncomingMessage, query: URLSearchParams) => {
@@ -191,6 +222,8 @@ export async function s3Server(settings: S3ServerSettings) {
     port,
     objects,
     uploads,
+    /** Bytes of all parts that were taken for an object, also of those that were sent again or dropped. */
+    taken,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       server.close()

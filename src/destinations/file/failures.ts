@@ -16,7 +16,7 @@ const BY_ERRNO: Readonly<Record<string, Situation>> = {
   EACCES: 'storeDenied',
   EPERM: 'storeDenied',
   EROFS: 'storeDenied',
-  ENAMETOOLONG: 'badRequest',
+  ENAMETOOLONG: 'nameTooLong',
   EFBIG: 'tooLarge'
 }
 /** Trouble of this process, not of the file store. */

@@ -2,14 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type ByteSource, MiB } from '../../domain/bytes.ts'
 import { credentialsInvalid } from '../credentials.ts'
-import type { Destination, Found, UploadTarget } from '../destination.ts'
+import type { Destination, Found, Removed, ResumedUpload, SentPart, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
-import { partName, readNames } from '../path-names.ts'
+import { isPartName, partialFiles, partName, readNames } from '../path-names.ts'
+import { partsWithin, recordedPartBytes } from '../recorded-parts.ts'
 import { errnoOf, FILE_STORE, fileFailure } from './failures.ts'
 import type { Folder } from './folder.ts'
 import { Place } from './place.ts'
-import { FileUpload, orFileFailure, removePart } from './upload.ts'
+import { FileUpload, orFileFailure } from './upload.ts'
 
+const PART_BYTES = 32 * MiB
 const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = constants
 
 /**
@@ -61,9 +63,14 @@ export function createFileDestination({ root }: { readonly root: string }): Dest
         await assertRoom(folder, target)
         const part = partName(place.name, target.marks.exportId)
         await (await folder.file(part, O_WRONLY | O_CREAT | O_EXCL)).close()
-        return new FileUpload(place, target, part)
+        return new FileUpload(place, target, part, { partBytes: PART_BYTES, kept: [] })
       }),
-    discard: async (target, { part }) => (part === undefined ? [] : removePart(placeOf(target), part))
+    resume: (target, state, sent, signal) =>
+      orFileFailure(() => {
+        signal.throwIfAborted()
+        return resume(placeOf(target), target, state, sent)
+      }),
+    discard: (target) => orFileFailure(() => removeParts(placeOf(target), target.marks.exportId))
   }
 }
 
@@ -76,12 +83,9 @@ async function assertRoom(folder: Folder, { length, exact }: UploadTarget): Prom
 async function probe(folder: Folder): Promise<undefined> {
   const name = `.probe-${randomUUID()}`
   await using file = await folder.file(name, O_WRONLY | O_CREAT | O_EXCL)
-  try {
-    await file.write('probe')
-    await file.sync()
-  } finally {
-    await folder.remove(name)
-  }
+  await folder.remove(name) // first, so that a worker that dies over it leaves nothing
+  await file.write('probe')
+  await file.sync()
 }
 
 const absentFolder = (error: unknown): undefined => {
@@ -94,6 +98,34 @@ async function find(place: Place): Promise<Found> {
   if (stats === undefined) return { status: 'absent' }
   const length = stats.isFile() ? stats.size : undefined
   return { status: 'present', length, exportId: undefined, contentId: undefined }
+}
+
+/** A part is on the disk before it is confirmed (see `writePart`), so it is there if its range of the file is. */
+async function resume(
+  place: Place,
+  target: UploadTarget,
+  state: UploadState,
+  sent: readonly SentPart[]
+): Promise<ResumedUpload | undefined> {
+  const partBytes = recordedPartBytes(state)
+  const { part } = state
+  if (part === undefined || partBytes === undefined) return undefined
+  await using folder = await place.open('fail').catch(absentFolder)
+  const found = await folder?.look(part)
+  if (!found?.isFile()) return undefined
+  const kept = partsWithin(sent, partBytes, found.size)
+  return { upload: new FileUpload(place, target, part, { partBytes, kept }, found.ino), kept }
+}
+
+/** A part's name tells whose it is. */
+async function removeParts(place: Place, exportId: string): Promise<Removed> {
+  await using folder = await place.open('fail').catch(absentFolder)
+  if (folder === undefined) return []
+  let removed = 0
+  for (const name of await folder.names()) {
+    if (isPartName(name, place.name, exportId) && (await folder.remove(name))) removed += 1
+  }
+  return partialFiles(removed)
 }
 
 const READ_BYTES = 1 * MiB

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, type FileHandle, link, lstat, mkdir, open, rename, statfs, unlink } from 'node:fs/promises'
+import { access, type FileHandle, link, lstat, mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises'
 import { failure } from '../failures.ts'
 import { isPlainName } from '../path-names.ts'
 import { errnoOf, FILE_STORE } from './failures.ts'
@@ -50,6 +50,11 @@ export class Folder implements AsyncDisposable {
       if (errnoOf(error) === 'ENOENT') return undefined
       throw error
     })
+  }
+
+  /** Of everything in it. */
+  names(): Promise<string[]> {
+    return readdir(this.#self)
   }
 
   /** Gives a file its name for good, in one step: with `replace` instead of what has that name, else only if nothing has. */

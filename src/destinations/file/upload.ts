@@ -1,8 +1,10 @@
 import { constants } from 'node:fs'
-import { type ByteSource, MiB } from '../../domain/bytes.ts'
-import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import type { ByteSource } from '../../domain/bytes.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
+import { partialFiles } from '../path-names.ts'
+import { type Begun, endOfAll } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { writePart } from '../write-part.ts'
 import { errnoOf, FILE_STORE, fileFailure } from './failures.ts'
@@ -11,32 +13,39 @@ import type { Place } from './place.ts'
 
 /** A file that is written under a name of its own and gets its real one when it is whole. Keeps nothing open in between. */
 export class FileUpload implements Upload {
-  readonly partBytes = 32 * MiB
+  readonly partBytes: number
   readonly parallel = 2
   readonly state: UploadState
   readonly #place: Place
   readonly #target: UploadTarget
   readonly #part: string
   readonly #underWay = new PartsUnderWay()
-  #end = 0
+  #end: number
   /** Of the file, from when it may have its real name. */
   #inode: number | undefined
   #done = false
 
-  /** @param part the name of the file, which is there and empty */
-  constructor(place: Place, target: UploadTarget, part: string) {
+  /**
+   * @param part the name of the file, which is there
+   * @param inode of the file, where an earlier worker may have given it its real name already
+   */
+  constructor(place: Place, target: UploadTarget, part: string, begun: Begun, inode?: number) {
     this.#place = place
     this.#target = target
     this.#part = part
-    this.state = { part }
+    this.partBytes = begun.partBytes
+    this.state = { part, partBytes: String(begun.partBytes) }
+    this.#end = endOfAll(begun)
+    this.#inode = inode
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, (either) =>
       this.#inFolder(either, async (folder) => {
         await using file = await folder.file(this.#part, constants.O_WRONLY).catch(gone)
         const end = await writePart(file, exactly(body, part.length, either), part.offset)
         this.#end = Math.max(this.#end, end)
+        return { number: part.number, bytes: part.length }
       })
     )
   }
@@ -88,10 +97,10 @@ const gone = (error: unknown): never => {
 }
 
 /** Removes the file of an upload that is not complete; one that is gone is no error. */
-export function removePart(place: Place, part: string): Promise<Removed> {
+function removePart(place: Place, part: string): Promise<Removed> {
   return orFileFailure(async () => {
     await using folder = await place.open('stay')
-    return (await folder.remove(part)) ? ['partial file'] : []
+    return partialFiles((await folder.remove(part)) ? 1 : 0)
   })
 }
 

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
+import type { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { DestinationCheck, UploadTarget } from '../destination.ts'
-import { answerFailure } from '../failures.ts'
+import { answerFailure, failure } from '../failures.ts'
+import type { Answer } from '../put.ts'
 import { HttpObject } from './object.ts'
 
 /**
@@ -20,12 +21,19 @@ export function checksOf(connections: Connections, target: UploadTarget): readon
   const writeProbe: DestinationCheck = {
     id: 'dest.write_probe',
     async run(signal) {
-      using probe = new HttpObject(connections, target, `.probe-${randomBytes(6).toString('hex')}`)
-      return probe.readable ? await writeAndRemove(probe, signal) : { skipped: 'what is written could not be removed' }
+      // One name for all attempts: what a worker left that died over it is removed by the next.
+      const ending = `.probe-${target.marks.exportId.slice(-12)}`
+      using probe = new HttpObject(connections, target, ending)
+      const whole = probe.nameBytes - ending.length
+      if (whole <= MOST_NAME_BYTES && probe.nameBytes > MOST_NAME_BYTES) return NO_ROOM
+      return probe.readable ? await writeAndRemove(probe, signal) : NOT_PROBED
     }
   }
   return target.url.protocol === 'https:' ? [tls, writeProbe] : [writeProbe]
 }
+
+const NO_ROOM = { skipped: 'the name is so long that none fits beside it' }
+const NOT_PROBED = { skipped: 'what is written could not be removed' }
 
 const PROBE = Buffer.from('Written to see whether an export can be written here. May be removed.\n')
 
@@ -39,29 +47,60 @@ async function writeAndRemove(probe: HttpObject, signal: AbortSignal) {
     const status = await probe.refusal(signal)
     if (status !== undefined && status >= 300) throw answerFailure(probe.host, { status, headers: {} })
   }
-  if (removal !== 'offered') return { skipped: 'what is written could not be removed' }
+  if (removal !== 'offered') return NOT_PROBED
 
   const answer = await probe.send(PROBE.length, chunk(PROBE), { 'content-type': 'text/plain' }, signal)
   const written = answer.status >= 200 && answer.status < 300
   const removed = await probe.remove(signal)
-  if (!written) throw answerFailure(probe.host, answer)
+  if (!written)
+    throw probe.nameBytes > MOST_NAME_BYTES && answer.status >= 500
+      ? failure('nameTooLong', probe.host, { status: answer.status })
+      : refusalFailure(probe.host, answer)
   return removed.length > 0 ? { bytes: PROBE.length } : { bytes: PROBE.length, left: 'the probe could not be removed' }
 }
 
 /**
  * Whether the server would remove the probe, asked by removing it before it is there. 404 alone may be what the server answers
  * to any method that it does not know; then it says 404 to OPTIONS as well, or leaves DELETE out of `Allow`.
+ * @throws DestinationError where the answers are those of a place that takes nothing
  */
 async function removalOf(probe: HttpObject, signal: AbortSignal): Promise<'offered' | 'not offered' | 'login'> {
-  const { status } = await probe.ask('DELETE', signal)
+  const answer = await probe.ask('DELETE', signal)
+  const { status } = answer
   if (status === 401 || status === 403) return 'login'
-  if (status !== 404 && status !== 410 && !(status >= 200 && status < 300)) return 'not offered'
+  if (UNKNOWN_METHOD.includes(status)) {
+    // RFC 9110 15.5.6: it names the methods that there are.
+    const { allow = '' } = answer.headers
+    if (allow !== '' && !probe.isAmong(allow)) throw answerFailure(probe.host, answer)
+    return 'not offered'
+  }
+  if (isRefusal(status)) {
+    // Not what there is to say of an object that is not there; said to the one method that anything knows, it is said to all.
+    const look = await probe.ask('HEAD', signal)
+    if (isRefusal(look.status)) throw refusalFailure(probe.host, { ...look, body: answer.body })
+    return 'not offered'
+  }
   const options = await probe.ask('OPTIONS', signal)
   if ([400, 405, 501].includes(options.status)) return 'offered'
   // WebDAV (RFC 4918) has DELETE, though not in `Allow` of what is not there.
   const named = options.headers.dav !== undefined || /\bDELETE\b/i.test(options.headers.allow ?? '')
   return options.status >= 200 && options.status < 300 && named ? 'offered' : 'not offered'
 }
+
+/** nginx says so in words alone (its 495 and 496 are sent as 400). */
+const refusalFailure = (host: string, answer: Answer): DestinationError =>
+  answer.status === 400 && /no required ssl certificate/i.test(answer.body)
+    ? failure('clientCertificateMissing', host, { status: answer.status })
+    : answerFailure(host, answer)
+
+/** What most file systems take; servers that keep files answer 500 to more. */
+const MOST_NAME_BYTES = 255
+const UNKNOWN_METHOD: readonly number[] = [405, 501]
+/** Answers to what is not there. */
+const ABSENT: readonly number[] = [404, 410]
+
+const isRefusal = (status: number): boolean =>
+  status >= 300 && ![...ABSENT, ...UNKNOWN_METHOD].includes(status) && status !== 401 && status !== 403
 
 async function* chunk(bytes: Uint8Array) {
   yield bytes

@@ -29,6 +29,8 @@ export function createHttpDestination({
     anyOrder: () => false,
     objectOptions: [],
     namesObject: (credentials) => credentials?.kind === 'presigned',
+    // A signature is good for the one PUT; a POST may make another object.
+    writesOnly: (credentials) => credentials?.kind === 'presigned' || credentials?.method === 'POST',
     check(url, credentials) {
       const { secret, tls } = readAccess(credentials)
       if (tls !== undefined && url.protocol === 'http:') {
@@ -65,6 +67,8 @@ export function createHttpDestination({
       }
     },
     async discard(target, state, signal) {
+      // Without a record of what stood there before, nothing tells whose it is.
+      if (state === null) return []
       using object = objectOf(target)
       return await clear(object, target, state, signal)
     }

@@ -21,6 +21,8 @@ export class HttpObject implements Disposable {
   readonly readable: boolean
   /** Whether DELETE may be tried. */
   readonly removable: boolean
+  /** Of the last name in the path, as the server has it. */
+  readonly nameBytes: number
   readonly #url: URL
   readonly #access: Access
   readonly #connections: Connections & Disposable
@@ -33,6 +35,7 @@ export class HttpObject implements Disposable {
     this.#url.pathname += suffix
     this.#url.search = this.#access.query
     this.host = url.host
+    this.nameBytes = Buffer.byteLength(decoded(this.#url.pathname.slice(this.#url.pathname.lastIndexOf('/') + 1)))
     this.removable = this.#access.query === ''
     this.readable = this.removable && this.#access.method === 'PUT'
   }
@@ -92,6 +95,14 @@ export class HttpObject implements Disposable {
     throw answerFailure(this.host, answer)
   }
 
+  /** Whether the method that sends is in a list of methods, as `Allow` has it. */
+  isAmong(methods: string): boolean {
+    return methods
+      .toUpperCase()
+      .split(/[\s,]+/)
+      .includes(this.#access.method)
+  }
+
   /** A request without a body. */
   ask(method: 'HEAD' | 'DELETE' | 'OPTIONS', signal: AbortSignal): Promise<Answer> {
     return put({ ...this.#request({ 'accept-encoding': 'identity' }, signal), method, length: 0 })
@@ -113,5 +124,13 @@ export class HttpObject implements Disposable {
       credentials: this.#access.secret,
       signal
     }
+  }
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name // not UTF-8: three characters stand for a byte at most, so it counts as no shorter than it is
   }
 }

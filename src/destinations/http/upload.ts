@@ -1,6 +1,6 @@
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { answerFailure, failure } from '../failures.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import type { HttpObject, Look } from './object.ts'
@@ -25,7 +25,7 @@ export class HttpUpload implements Upload {
     this.state = stateOf(before)
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const { mediaType, object } = this.#target
       // Sent again, what stands there may be our own, whose answer was lost.
@@ -36,6 +36,7 @@ export class HttpUpload implements Upload {
       if (answer.status === PRECONDITION_FAILED) this.#remains = false
       if (answer.status < 200 || answer.status >= 300) throw answerFailure(this.#object.host, answer)
       this.#etag = answer.headers.etag
+      return { number: part.number, bytes: part.length }
     })
   }
 

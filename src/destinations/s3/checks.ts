@@ -1,7 +1,7 @@
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { DestinationCheck, UploadTarget } from '../destination.ts'
-import { failure } from '../failures.ts'
+import { failure, orElse } from '../failures.ts'
 import type { MultipartCalls } from './multipart.ts'
 import { wrongOption } from './object-options.ts'
 import { MAX_OBJECT_BYTES, type PartPlan, planOf } from './parts.ts'
@@ -32,7 +32,7 @@ export function storeChecks(
     })
     return undefined
   }
-  return [
+  const checks: readonly DestinationCheck[] = [
     ...tlsChecks(endpoint, connections),
     // Keys that are good may still not list: what they may write, the probe finds out.
     { id: 'dest.auth', run: (signal) => askBucket(signal, 'DEST_FORBIDDEN', 'DEST_CONTAINER_NOT_FOUND') },
@@ -47,7 +47,28 @@ export function storeChecks(
       }
     }
   ]
+  return isAws(endpoint) ? checks.map(withEndpoint) : checks
 }
+
+const isAws = ({ hostname }: URL): boolean => /\.amazonaws\.com(?:\.cn)?$/.test(hostname)
+
+/** What may mean that the bucket is another store's, and nobody said which. */
+const OF_ANOTHER_STORE: readonly DestinationError['code'][] = [
+  'DEST_AUTH_FAILED',
+  'DEST_CONTAINER_NOT_FOUND',
+  'DEST_DNS_FAILED',
+  'DEST_FORBIDDEN',
+  'DEST_UNREACHABLE'
+]
+
+const withEndpoint = ({ id, run }: DestinationCheck): DestinationCheck => ({
+  id,
+  run: (signal) =>
+    run(signal).catch((error: unknown) => {
+      if (!(error instanceof DestinationError && OF_ANOTHER_STORE.includes(error.code))) throw error
+      throw orElse(error, 'name your own store as endpoint in export_to_credentials')
+    })
+})
 
 /** How the object is cut, if it and its options fit. */
 function limits(host: string, target: UploadTarget) {
@@ -59,5 +80,5 @@ function limits(host: string, target: UploadTarget) {
 export function assertFits(host: string, target: UploadTarget): void {
   if (target.length > MAX_OBJECT_BYTES) throw failure('tooLarge', host)
   const wrong = wrongOption(target)
-  if (wrong !== undefined) throw failure(wrong, host)
+  if (wrong !== undefined) throw failure(wrong.situation, host, { it: wrong.it })
 }

@@ -102,5 +102,7 @@ function refusalIn(error: unknown): Refusal | undefined {
   }
   const status = $metadata?.httpStatusCode
   if (status === undefined) return undefined
-  return { status, code: error.name, ...($response?.headers && { headers: $response.headers }) }
+  // Ceph answers with the code of any other wrong argument.
+  const code = /\bkms-keyid\b/i.test(error.message) ? 'KMS.NotFoundException' : error.name
+  return { status, code, ...($response?.headers && { headers: $response.headers }) }
 }

@@ -19,6 +19,7 @@ import { failure } from '../failures.ts'
 import type { GetRequest } from '../get.ts'
 import { customerKeyHeaders, customerKeyInput, type Encryption, encryptionInput, isConfirmed } from './encryption.ts'
 import { errorName, type Judge, sdkFailure } from './failures.ts'
+import { listParts, listUploads, type StoredPart } from './listings.ts'
 import type { S3Object } from './object.ts'
 import { CONTENT_ID, EXPORT_ID, optionsInput } from './object-options.ts'
 import { type PartUses, sendPart } from './send-part.ts'
@@ -97,6 +98,17 @@ export class MultipartCalls {
       ...(!replace && { IfNoneMatch: '*' })
     })
     await this.#failing(signal, this.#client.send(command, { abortSignal: signal }))
+  }
+
+  /** The parts that the store has, by number; undefined when the upload is gone. */
+  async parts(uploadId: string, signal: AbortSignal): Promise<ReadonlyMap<number, StoredPart> | undefined> {
+    const listed = listParts(this.#client, { ...this.#object, UploadId: uploadId }, signal)
+    return this.#failing(signal, unlessGone(listed))
+  }
+
+  /** The ids of all uploads to this object's key that are not complete, whoever has begun them. */
+  async uploads(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#failing(signal, listUploads(this.#client, this.#object, signal))
   }
 
   /** Removes the upload and its parts. @returns false when it was gone already */

@@ -16,20 +16,21 @@ const TAG_VALUE = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$/u
 
 type Options = Pick<UploadTarget, 'marks' | 'object'>
 
+/** What S3 would refuse, and by which name of the user's it is known, where it is one. */
+type WrongOption = { readonly situation: Situation; readonly it?: string | undefined }
+
 /** What S3 would refuse of the options of an object, found before it is asked; undefined when nothing is wrong. */
-export function wrongOption({ marks, object }: Options): Situation | undefined {
+export function wrongOption({ marks, object }: Options): WrongOption | undefined {
   const tags = Object.entries(object.tags ?? {})
   const tagsFit =
     tags.length <= MAX_TAGS && tags.every(([key, value]) => TAG_KEY.test(key) && TAG_VALUE.test(value) && !isAws(key))
-  if (!tagsFit) return 'tagsInvalid'
+  if (!tagsFit) return { situation: 'tagsInvalid' }
   const given = Object.entries(object.metadata ?? {})
   const names = new Set([EXPORT_ID, CONTENT_ID, ...given.map(([name]) => name.toLowerCase())])
   const bytes = Object.entries(metadataOf({ marks, object })).flat().join('').length
-  const metadataFits =
-    bytes <= MAX_METADATA_BYTES &&
-    names.size === given.length + 2 &&
-    given.every(([name, value]) => METADATA_NAME.test(name) && METADATA_VALUE.test(value))
-  return metadataFits ? undefined : 'metadataInvalid'
+  const [wrong] = given.find(([name, value]) => !METADATA_NAME.test(name) || !METADATA_VALUE.test(value)) ?? []
+  const metadataFits = wrong === undefined && bytes <= MAX_METADATA_BYTES && names.size === given.length + 2
+  return metadataFits ? undefined : { situation: 'metadataInvalid', it: wrong }
 }
 
 const isAws = (key: string): boolean => key.toLowerCase().startsWith('aws:')

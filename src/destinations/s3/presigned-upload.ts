@@ -1,8 +1,9 @@
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
 import { type Answer, put } from '../put.ts'
+import type { Begun } from '../recorded-parts.ts'
 import type { Situation } from '../situations.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { s3CodeIn, s3Failure, situationOfS3 } from './failures.ts'
@@ -30,10 +31,11 @@ export class PresignedPut implements Upload {
     this.partBytes = target.length
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const headers = contentType(this.#put, this.#target.mediaType)
       this.#etag = await sendTo(this.#uses, this.#put, { headers, length: part.length, body, signal: either })
+      return { number: part.number, bytes: part.length }
     })
   }
 
@@ -57,7 +59,7 @@ type Multipart = Extract<Presigned, { form: 'multipart' }>
 export class PresignedMultipart implements Upload {
   readonly partBytes: number
   readonly parallel = 4
-  readonly state: Readonly<Record<string, string>> | null
+  readonly state: UploadState
   readonly #uses: PartUses
   readonly #target: UploadTarget
   readonly #signed: Multipart
@@ -65,21 +67,22 @@ export class PresignedMultipart implements Upload {
   readonly #etags = new Map<number, string>()
   #done = false
 
-  constructor(uses: PartUses, target: UploadTarget, signed: Multipart, partBytes: number) {
+  constructor(uses: PartUses, target: UploadTarget, signed: Multipart, { partBytes, kept }: Begun) {
     this.#uses = uses
     this.#target = target
     this.#signed = signed
     this.partBytes = partBytes
-    // Empty: the URLs say all that a removal needs. Without one to abort with, nothing can be removed.
-    this.state = signed.abort === undefined ? null : {}
+    this.state = { partBytes: String(partBytes) }
+    for (const { number, tag = '' } of kept) this.#etags.set(number, tag)
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     const signed = this.#signed.parts[part.number - 1]
     if (signed === undefined) return Promise.reject(failure('tooFewSignedParts', this.#host))
     return this.#underWay.run(signal, async (either) => {
       const etag = await sendTo(this.#uses, signed, { headers: {}, length: part.length, body, signal: either })
       this.#etags.set(part.number, etag)
+      return { number: part.number, bytes: part.length, tag: etag }
     })
   }
 

@@ -1,6 +1,7 @@
 import { credentialsInvalid } from '../credentials.ts'
 import type { UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
+import { recordedPartBytes } from '../recorded-parts.ts'
 import { readTlsOptions } from '../tls.ts'
 import { planFacts, tlsChecks } from './checks.ts'
 import { readObjectUrl } from './object.ts'
@@ -50,11 +51,25 @@ export function createPresignedAccess({ policy, connections, hashers }: S3Uses):
       const plan = planOfSigned(presigned, target)
       return presigned.form === 'put'
         ? new PresignedPut(usesFor(target), target, presigned.put)
-        : new PresignedMultipart(usesFor(target), target, presigned, plan.partBytes)
+        : new PresignedMultipart(usesFor(target), target, presigned, { partBytes: plan.partBytes, kept: [] })
     },
-    async discard(target, _state, signal) {
+    /**
+     * No URL can list the parts, so all are taken to stand there: the completing call compares their tags, and refuses the
+     * upload for good when one differs.
+     */
+    async resume(target, state, sent) {
       const presigned = presignedOf(target)
-      return presigned.form === 'put' ? [] : abortPresigned(usesFor(target), presigned, 0, signal)
+      const partBytes = recordedPartBytes(state)
+      if (presigned.form === 'put' || partBytes === undefined) return undefined
+      assertLive(presigned)
+      const kept = sent.filter(({ tag }) => tag !== undefined)
+      return { upload: new PresignedMultipart(usesFor(target), target, presigned, { partBytes, kept }), kept }
+    },
+    async discard(target, state, signal) {
+      const presigned = presignedOf(target)
+      // Without a state nothing was sent, and the upload is the user's own.
+      if (presigned.form === 'put' || state === null) return []
+      return abortPresigned(usesFor(target), presigned, 0, signal)
     }
   }
 }

@@ -24,12 +24,14 @@ export function createS3Destination(uses: S3Uses): Destination {
     objectOptions: ['storage_class', 'tags', 'metadata'],
     anyOrder: (credentials) => by(credentials).anyOrder(credentials),
     namesObject: (credentials) => by(credentials).namesObject(credentials),
+    writesOnly: isPresigned,
     check: (url, credentials) => by(credentials).check(url, credentials),
     checks: (target) => of(target).checks(target),
     find: (target, signal) => of(target).find(target, signal),
     read: (target, range, signal) => of(target).read(target, range, signal),
     remove: (target, signal) => of(target).remove(target, signal),
     open: (target, signal) => of(target).open(target, signal),
+    resume: async (target, state, sent, signal) => of(target).resume?.(target, state, sent, signal),
     discard: (target, state, signal) => of(target).discard(target, state, signal)
   }
 }

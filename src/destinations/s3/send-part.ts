@@ -39,7 +39,8 @@ export async function sendPart(uses: PartUses, request: SignedPut): Promise<stri
   return etag
 }
 
-const unquoted = (etag: string): string => etag.replaceAll('"', '').toLowerCase()
+/** An ETag as it is compared: without quotes, in lower case. */
+export const unquoted = (etag: string): string => etag.replaceAll('"', '').toLowerCase()
 
 /** With a KMS or customer key the ETag looks like an MD5 and is none (S3 API, `ETag` of Object). */
 function etagIsMd5({ headers }: Answer): boolean {

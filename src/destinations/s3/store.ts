@@ -1,14 +1,19 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Secret } from '../../domain/secret.ts'
 import type { Connections } from '../connection.ts'
-import type { Credentials, UploadTarget } from '../destination.ts'
+import type { Credentials, SentPart, UploadTarget } from '../destination.ts'
 import { readObject } from '../get.ts'
+import { recordedPartBytes } from '../recorded-parts.ts'
 import { readTlsOptions } from '../tls.ts'
 import { assertFits, storeChecks } from './checks.ts'
+import type { StoredPart } from './listings.ts'
 import type { MultipartCalls } from './multipart.ts'
 import { readObjectUrl } from './object.ts'
 import { createConnectionsFor } from './own-connections.ts'
+import { partBytes } from './parts.ts'
 import type { S3Access, S3Uses } from './s3.ts'
+import { unquoted } from './send-part.ts'
 import { bucketEndpoint, readSettings } from './settings.ts'
 import { removedUpload, S3Upload } from './upload.ts'
 
@@ -40,13 +45,55 @@ export function createStoreAccess(uses: S3Uses): S3Access {
     async open(target, signal) {
       assertFits(endpointOf(target).host, target)
       const calls = await callsFor(target)
-      return new S3Upload(calls, target, await calls.create(target, signal))
+      const begun = { partBytes: partBytes(target.length), kept: [] }
+      return new S3Upload(calls, target, await calls.create(target, signal), begun)
     },
-    async discard(target, { uploadId }, signal) {
-      if (uploadId === undefined) return []
-      return (await (await callsFor(target)).abort(uploadId, signal)) ? removedUpload(0) : []
+    async resume(target, state, sent, signal) {
+      const bytes = recordedPartBytes(state)
+      const { uploadId } = state
+      if (uploadId === undefined || bytes === undefined) return undefined
+      const calls = await callsFor(target)
+      const stored = await calls.parts(uploadId, signal).catch(unlessRefused)
+      if (stored === undefined) return undefined
+      // Whoever came in between may have begun another, or a probe, and died before that was written down.
+      const others = (await unrecorded(calls, target, signal)).filter((id) => id !== uploadId)
+      for (const id of others) await calls.abort(id, signal)
+      const kept = sent.filter((part) => isStored(part, stored.get(part.number)))
+      return { upload: new S3Upload(calls, target, uploadId, { partBytes: bytes, kept }), kept }
+    },
+    async discard(target, state, signal) {
+      const calls = await callsFor(target)
+      const recorded = state?.uploadId === undefined ? [] : [state.uploadId]
+      let removed = 0
+      for (const id of new Set([...recorded, ...(await unrecorded(calls, target, signal))])) {
+        if (await calls.abort(id, signal)) removed += 1
+      }
+      if (removed === 0) return []
+      return removed === 1 ? removedUpload(0) : [`${removed} multipart uploads`]
     }
   }
+}
+
+function isStored({ bytes, tag = '' }: SentPart, stored: StoredPart | undefined): boolean {
+  return stored?.bytes === bytes && unquoted(stored.etag) === unquoted(tag)
+}
+
+/**
+ * Uploads that nobody knows any more. A list does not tell what an upload was begun with, so only where the key has the
+ * export's own id in it is every upload to it known to be this export's.
+ */
+async function unrecorded(
+  calls: MultipartCalls,
+  { url, marks }: UploadTarget,
+  signal: AbortSignal
+): Promise<readonly string[]> {
+  if (!url.pathname.includes(marks.exportId)) return []
+  return (await calls.uploads(signal).catch(unlessRefused)) ?? []
+}
+
+/** The right to list is another than the right to write. */
+function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof DestinationError) || !error.permanent) throw error
 }
 
 const settingsOf = ({ url, credentials }: UploadTarget) => {

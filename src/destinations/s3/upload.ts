@@ -1,10 +1,10 @@
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
+import type { Begun } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import type { Head, MultipartCalls } from './multipart.ts'
-import { partBytes } from './parts.ts'
 
 /**
  * One multipart upload that S3 has given an id. Small objects are sent this way too: one PUT would be two requests fewer, but
@@ -23,18 +23,20 @@ export class S3Upload implements Upload {
   /** The object is whole but not as it was asked for. */
   #unfit = false
 
-  constructor(calls: MultipartCalls, target: UploadTarget, uploadId: string) {
+  constructor(calls: MultipartCalls, target: UploadTarget, uploadId: string, { partBytes, kept }: Begun) {
     this.#calls = calls
     this.#target = target
     this.#uploadId = uploadId
-    this.partBytes = partBytes(target.length)
-    this.state = { uploadId }
+    this.partBytes = partBytes
+    this.state = { uploadId, partBytes: String(partBytes) }
+    for (const { number, bytes, tag = '' } of kept) this.#parts.set(number, { etag: tag, length: bytes })
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const etag = await this.#calls.sendPart(this.#uploadId, part, body, either)
       this.#parts.set(part.number, { etag, length: part.length })
+      return { number: part.number, bytes: part.length, tag: etag }
     })
   }
 

@@ -10,7 +10,7 @@ const BY_STATUS: Readonly<Record<number, Situation>> = {
   [SFTP_STATUS.noSuchFile]: 'notFound',
   [SFTP_STATUS.permissionDenied]: 'forbidden',
   [SFTP_STATUS.failure]: 'serverError',
-  5: 'badRequest', // BAD_MESSAGE: OpenSSH says so of names that are too long
+  5: 'nameTooLong', // BAD_MESSAGE: what OpenSSH makes of ENAMETOOLONG, and of nothing else that is asked here
   6: 'brokenOff', // NO_CONNECTION
   7: 'brokenOff', // CONNECTION_LOST
   [SFTP_STATUS.unsupported]: 'methodNotAllowed',

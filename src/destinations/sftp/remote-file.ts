@@ -1,4 +1,5 @@
 import { type ByteSource, KiB } from '../../domain/bytes.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
 import { failure } from '../failures.ts'
 import { SFTP_STATUS, statusOf } from './failures.ts'
 import type { SftpSession } from './session.ts'
@@ -122,6 +123,47 @@ export async function remove(session: SftpSession, path: string): Promise<boolea
     if (statusOf(error) === SFTP_STATUS.noSuchFile) return false
     throw error
   }
+}
+
+/** The names in a folder; none where there is no such folder, or it cannot be listed. */
+export async function* names(session: SftpSession, folder: string): AsyncGenerator<string> {
+  try {
+    const handle = await session.request<Buffer>((sftp, done) => sftp.opendir(folder, done))
+    try {
+      for (;;) {
+        const entries = await session.request<readonly { filename: string }[]>((sftp, done) =>
+          sftp.readdir(handle, done)
+        )
+        for (const { filename } of entries) yield filename
+      }
+    } finally {
+      if (!session.ended) await session.request<void>((sftp, done) => sftp.close(handle, done))
+    }
+  } catch (error) {
+    // Any status: the list is at its end, or the server will not give one.
+    if (statusOf(error) === undefined) throw error
+  }
+}
+
+/**
+ * Returns when what was written to an open file is on the server's disk.
+ * @returns false when the server has no word for that; then it decides itself when its disk has it
+ */
+export async function fsync(session: SftpSession, handle: Buffer): Promise<boolean> {
+  try {
+    await session.request<void>((sftp, done) => sftp.ext_openssh_fsync(handle, done))
+    return true
+  } catch (error) {
+    if (!isUnsupported(error)) throw error
+    return false
+  }
+}
+
+/** Said by ssh2, which knows the server's extensions, or by the server. */
+function isUnsupported(error: unknown): boolean {
+  const status = statusOf(error)
+  const said = status === undefined || status === SFTP_STATUS.unsupported
+  return said && error instanceof DestinationError && error.code === 'DEST_REJECTED'
 }
 
 /** Bytes that a file in this folder can still take; undefined where the server does not say. */

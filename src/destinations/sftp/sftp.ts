@@ -1,15 +1,18 @@
-import { randomUUID } from 'node:crypto'
-import type { ByteSource } from '../../domain/bytes.ts'
-import type { Destination, Found, UploadTarget } from '../destination.ts'
+import { type ByteSource, MiB } from '../../domain/bytes.ts'
+import type { Destination, Found, Removed, ResumedUpload, SentPart, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
-import { partName } from '../path-names.ts'
+import { isPartName, partialFiles, partName } from '../path-names.ts'
+import { partsWithin, recordedPartBytes } from '../recorded-parts.ts'
 import { readLogin, SFTP_CREDENTIALS } from './credentials.ts'
 import { SFTP_STATUS, statusOf } from './failures.ts'
 import { SftpLine, type SftpSettings } from './line.ts'
 import { readPlace, within } from './place.ts'
-import { freeBytes, look, readFile, remove, withFile } from './remote-file.ts'
+import { probeWriting } from './probe.ts'
+import { freeBytes, fsync, look, names, readFile, remove, withFile } from './remote-file.ts'
 import type { SftpSession } from './session.ts'
-import { removePart, SftpUpload } from './upload.ts'
+import { SftpUpload } from './upload.ts'
+
+const PART_BYTES = 32 * MiB
 
 /**
  * Writes files to SSH servers (SFTP version 3, draft-ietf-secsh-filexfer-02, and OpenSSH's extensions where there are some).
@@ -43,7 +46,7 @@ export function createSftpDestination(settings: SftpSettings): Destination {
       { id: 'dest.auth', run: (signal) => once(target, signal, async () => undefined) },
       { id: 'dest.container', run: (signal) => once(target, signal, (session) => assertFolder(session, target)) },
       { id: 'dest.limits', run: (signal) => once(target, signal, (session) => assertRoom(session, target)) },
-      { id: 'dest.write_probe', run: (signal) => once(target, signal, (session) => probe(session, target)) }
+      { id: 'dest.write_probe', run: (signal) => once(target, signal, (session) => probeWriting(session, target)) }
     ],
     find: (target, signal) => once(target, signal, (session) => find(session, target)),
     read: (target, { from, to }, signal) => readBack(lineTo(target), target, from, to, signal),
@@ -52,30 +55,68 @@ export function createSftpDestination(settings: SftpSettings): Destination {
         await remove(session, readPlace(target.url).path)
       }),
     async open(target, signal) {
-      const place = readPlace(target.url)
-      const part = partName(place.name, target.marks.exportId)
       const line = lineTo(target)
-      await line
-        .use(signal, async (session) => {
-          await assertRoom(session, target)
-          await withFile(session, within(place.folder, part), 'wx', async () => {})
-        })
-        .catch((error: unknown) => {
-          line.end()
-          throw error
-        })
-      return new SftpUpload(line, target, place, part)
+      return line.use(signal, (session) => begin(line, session, target)).catch(endingLine(line))
     },
-    async discard(target, { part }, signal) {
-      if (part === undefined) return []
+    async resume(target, state, sent, signal) {
       const line = lineTo(target)
-      try {
-        return await removePart(line, within(readPlace(target.url).folder, part), signal)
-      } finally {
-        line.end()
-      }
-    }
+      const resumed = await line
+        .use(signal, (session) => resume(line, session, target, state, sent))
+        .catch(endingLine(line))
+      if (resumed === undefined) line.end()
+      return resumed
+    },
+    discard: (target, state, signal) => once(target, signal, (session) => removeParts(session, target, state))
   }
+}
+
+const endingLine =
+  (line: SftpLine) =>
+  (error: unknown): never => {
+    line.end()
+    throw error
+  }
+
+async function begin(line: SftpLine, session: SftpSession, target: UploadTarget): Promise<SftpUpload> {
+  const place = readPlace(target.url)
+  const part = partName(place.name, target.marks.exportId)
+  await assertRoom(session, target)
+  const synced = await withFile(session, within(place.folder, part), 'wx', (handle) => fsync(session, handle))
+  return new SftpUpload(line, target, place, { part, synced, partBytes: PART_BYTES, kept: [] })
+}
+
+/** Where every part is on the server's disk before it is confirmed, it is there if its range of the file is. */
+async function resume(
+  line: SftpLine,
+  session: SftpSession,
+  target: UploadTarget,
+  state: UploadState,
+  sent: readonly SentPart[]
+): Promise<ResumedUpload | undefined> {
+  const place = readPlace(target.url)
+  const partBytes = recordedPartBytes(state)
+  const { part } = state
+  if (part === undefined || partBytes === undefined) return undefined
+  const found = await look(session, within(place.folder, part))
+  if (found === undefined || found.folder) return undefined
+  const kept = partsWithin(sent, partBytes, found.size)
+  return { upload: new SftpUpload(line, target, place, { part, synced: true, partBytes, kept }), kept }
+}
+
+/** Also the recorded file: a folder that may be written need not let anybody list it. */
+async function removeParts(
+  session: SftpSession,
+  { url, marks }: UploadTarget,
+  state: UploadState | null
+): Promise<Removed> {
+  const { folder, name } = readPlace(url)
+  const parts = new Set(state?.part === undefined ? [] : [state.part])
+  for await (const file of names(session, folder)) {
+    if (isPartName(file, name, marks.exportId)) parts.add(file)
+  }
+  let removed = 0
+  for (const part of parts) if (await remove(session, within(folder, part))) removed += 1
+  return partialFiles(removed)
 }
 
 async function assertFolder(session: SftpSession, target: UploadTarget): Promise<undefined> {
@@ -88,12 +129,6 @@ async function assertRoom(session: SftpSession, target: UploadTarget) {
   if (free === undefined) return undefined
   if (target.exact && target.length > free) throw failure('quotaExceeded', session.host)
   return { free_bytes: free }
-}
-
-async function probe(session: SftpSession, target: UploadTarget): Promise<undefined> {
-  const path = within(readPlace(target.url).folder, `.probe-${randomUUID()}`)
-  await withFile(session, path, 'wx', async () => {})
-  await remove(session, path)
 }
 
 async function find(session: SftpSession, target: UploadTarget): Promise<Found> {

@@ -1,18 +1,26 @@
 import { type ByteSource, MiB } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
+import { partialFiles } from '../path-names.ts'
+import { type Begun, endOfAll } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { SFTP_STATUS, statusOf } from './failures.ts'
 import type { SftpLine } from './line.ts'
 import { type Place, within } from './place.ts'
-import { freeBytes, look, remove, withFile, write } from './remote-file.ts'
+import { freeBytes, fsync, look, remove, withFile, write } from './remote-file.ts'
 import type { SftpSession } from './session.ts'
+
+/**
+ * What an upload is made of: the name of its file, which is there, and whether every part is on the server's disk before it is
+ * confirmed. Without that a part may be gone although the file has its length, so the upload cannot be gone on with.
+ */
+export type SftpBegun = Begun & { readonly part: string; readonly synced: boolean }
 
 /** A file that is written under a name of its own and renamed when it is whole. */
 export class SftpUpload implements Upload {
-  readonly partBytes = 32 * MiB
+  readonly partBytes: number
   /** On one connection: the second part fills the line while the first is being closed. */
   readonly parallel = 2
   readonly state: UploadState
@@ -20,31 +28,37 @@ export class SftpUpload implements Upload {
   readonly #target: UploadTarget
   readonly #place: Place
   readonly #part: string
+  readonly #synced: boolean
   readonly #underWay = new PartsUnderWay()
-  #end = 0
+  #end: number
   #renaming = false
   #done = false
 
-  /** @param part the name of the file, which is there and empty */
-  constructor(line: SftpLine, target: UploadTarget, place: Place, part: string) {
+  constructor(line: SftpLine, target: UploadTarget, place: Place, begun: SftpBegun) {
+    const { part, partBytes, synced } = begun
     this.#line = line
     this.#target = target
     this.#place = place
     this.#part = within(place.folder, part)
-    this.state = { part }
+    this.partBytes = partBytes
+    this.#synced = synced
+    this.state = { part, ...(synced && { partBytes: String(partBytes) }) }
+    this.#end = endOfAll(begun)
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, (either) =>
       this.#line.use(either, async (session) => {
         try {
-          await withFile(session, this.#part, 'r+', (handle) =>
-            write(session, handle, part.offset, exactly(body, part.length, either))
-          )
+          await withFile(session, this.#part, 'r+', async (handle) => {
+            await write(session, handle, part.offset, exactly(body, part.length, either))
+            if (this.#synced) await fsync(session, handle)
+          })
         } catch (error) {
           throw await this.#explain(session, error)
         }
         this.#end = Math.max(this.#end, part.offset + part.length)
+        return { number: part.number, bytes: part.length }
       })
     )
   }
@@ -132,23 +146,7 @@ export class SftpUpload implements Upload {
 const FULL_BYTES = 1 * MiB
 
 /** Removes the file of an upload that is not complete; one that is gone is no error. */
-export const removePart = (line: SftpLine, part: string, signal: AbortSignal): Promise<Removed> =>
-  line.use(signal, async (session) => ((await remove(session, part)) ? ['partial file'] : []))
-
-/** Servers without the extension decide themselves when their disk has it. */
-async function fsync(session: SftpSession, handle: Buffer): Promise<void> {
-  try {
-    await session.request<void>((sftp, done) => sftp.ext_openssh_fsync(handle, done))
-  } catch (error) {
-    if (!isUnsupported(error)) throw error
-  }
-}
-
-/** Said by ssh2, which knows the server's extensions, or by the server. */
-function isUnsupported(error: unknown): boolean {
-  const status = statusOf(error)
-  const said = status === undefined || status === SFTP_STATUS.unsupported
-  return said && error instanceof DestinationError && error.code === 'DEST_REJECTED'
-}
+const removePart = (line: SftpLine, part: string, signal: AbortSignal): Promise<Removed> =>
+  line.use(signal, async (session) => partialFiles((await remove(session, part)) ? 1 : 0))
 
 const isUnanswered = (error: unknown): boolean => error instanceof DestinationError && error.code === 'DEST_UNREACHABLE'

@@ -1,5 +1,6 @@
 import type { ByteSource } from '../../domain/bytes.ts'
-import type { Found, Marks, Removed, UploadTarget } from '../destination.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
+import type { Committed, Found, Marks, Removed, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
 import type { Range } from '../get.ts'
 import { type Audience, objectHeaders, type Present } from './headers.ts'
@@ -79,6 +80,28 @@ export class SwiftObject {
     await removeSegments(this.objects, left, signal)
   }
 
+  /**
+   * What is known of the object that has just been written. The new one is whole already, so what cannot be removed of the
+   * one that it has replaced is told and no failure.
+   */
+  async written(
+    { url }: UploadTarget,
+    etag: string | undefined,
+    replaced: readonly SegmentPath[],
+    inUse: ReadonlySet<SegmentPath>,
+    signal: AbortSignal
+  ): Promise<Committed> {
+    const committed = { location: url.href, ...(etag !== undefined && { etag }) }
+    try {
+      await this.removeReplaced(replaced, inUse, signal)
+      return committed
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof DestinationError)) throw error
+      return { ...committed, left: { what: 'segments of the object that was replaced', error } }
+    }
+  }
+
   /** Removes the object with its segments; one that is gone is no error. */
   async remove(signal: AbortSignal): Promise<Removed> {
     const found = await this.find(signal)
@@ -95,7 +118,8 @@ export class SwiftObject {
   async #segments({ exportId }: Present, signal: AbortSignal): Promise<readonly SegmentPath[]> {
     const named = await segmentsOf(this.objects, this.path, signal)
     if (named.length > 0 || exportId === undefined || !EXPORT_ID.test(exportId)) return named
-    return listSegments(this.objects, this.place, segmentPrefix(this.place, exportId), signal)
+    const listed = await listSegments(this.objects, this.place, segmentPrefix(this.place, exportId), signal)
+    return listed.map(({ path }) => path)
   }
 
   async #remove(segmented: boolean, signal: AbortSignal): Promise<Removed> {

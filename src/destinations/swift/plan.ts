@@ -33,6 +33,10 @@ export const segmentPrefix = (place: Place, exportId: string): string => `${plac
 export const segmentName = (place: Place, exportId: string, number: number): string =>
   `${segmentPrefix(place, exportId)}${String(number).padStart(NUMBER_DIGITS, '0')}`
 
+/** Below the account, percent-encoded. */
+export const segmentPath = (place: Place, exportId: string, number: number): string =>
+  pathOf(segmentsContainer(place.container), segmentName(place, exportId, number))
+
 /**
  * @param host for messages
  * @throws DestinationError DEST_LIMIT_EXCEEDED

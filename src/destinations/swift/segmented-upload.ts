@@ -1,13 +1,13 @@
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
+import type { Begun } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { expiryHeaders } from './headers.ts'
 import { manifestRefusal, type Segment } from './manifest.ts'
 import type { SwiftObject } from './object.ts'
-import { pathOf, segmentsContainer } from './place.ts'
-import { segmentName } from './plan.ts'
+import { segmentPath } from './plan.ts'
 import { ensureSegmentsContainer, forEachOf, removeSegments, type SegmentPath } from './segments.ts'
 
 /** Swift looks at every segment before it answers. It sends heartbeats meanwhile, but the end of the answer comes at the end. */
@@ -17,35 +17,44 @@ const MANIFEST_ANSWER_FACTOR = 10
 export class SegmentedUpload implements Upload {
   readonly partBytes: number
   readonly parallel = 4
-  /** Empty, not null: the segments' names follow from the object's and the export's. */
-  readonly state = {}
+  /** The segments' names follow from the object's and the export's. */
+  readonly state: UploadState
   readonly #object: SwiftObject
   readonly #target: UploadTarget
   readonly #answerMs: number
   readonly #underWay = new PartsUnderWay()
-  readonly #tried = new Set<SegmentPath>()
+  /** All that may have to be removed. */
+  readonly #tried: Set<SegmentPath>
   readonly #sent = new Map<number, Segment>()
   #replaced: readonly SegmentPath[] = []
   #commit: 'not begun' | 'begun' | 'done' = 'not begun'
 
-  constructor(object: SwiftObject, target: UploadTarget, partBytes: number, answerMs: number) {
+  /** @param stands segments of this export that may be there already, those of `begun` among them */
+  constructor(
+    object: SwiftObject,
+    target: UploadTarget,
+    { partBytes, kept }: Begun,
+    stands: Iterable<SegmentPath>,
+    answerMs: number
+  ) {
     this.#object = object
     this.#target = target
     this.partBytes = partBytes
+    this.state = { partBytes: String(partBytes) }
+    this.#tried = new Set(stands)
+    for (const part of kept) this.#confirm(part)
     this.#answerMs = answerMs * MANIFEST_ANSWER_FACTOR
   }
 
-  putPart({ number, length }: Part, source: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart({ number, length }: Part, source: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const { objects, place } = this.#object
-      const container = segmentsContainer(place.container)
-      const name = segmentName(place, this.#target.marks.exportId, number)
-      const path = pathOf(container, name)
+      const path = this.#path(number)
       this.#tried.add(path)
       const headers = { 'content-type': 'application/octet-stream' }
       try {
         const etag = await objects.put(path, headers, { length, source }, either)
-        this.#sent.set(number, { path: `/${container}/${name}`, etag, size_bytes: length })
+        return this.#confirm({ number, bytes: length, tag: etag })
       } catch (error) {
         if (!isGone(error)) throw error
         // Somebody has removed the empty container after it was seen.
@@ -55,12 +64,22 @@ export class SegmentedUpload implements Upload {
     })
   }
 
+  #path(number: number): SegmentPath {
+    return segmentPath(this.#object.place, this.#target.marks.exportId, number)
+  }
+
+  #confirm(part: SentPart): SentPart {
+    const { number, bytes, tag = '' } = part
+    this.#sent.set(number, { path: decodeURIComponent(this.#path(number)), etag: tag, size_bytes: bytes })
+    return part
+  }
+
   async commit(signal: AbortSignal): Promise<Committed> {
     const object = this.#object
     // One point in time for all of it, counted from now: the segments may have taken longer than the object shall live.
     const expiry = expiryHeaders(this.#target, Date.now())
     if (Object.keys(expiry).length > 0) {
-      await forEachOf(this.#tried, (path) => object.objects.setHeaders(path, expiry, signal))
+      await forEachOf(this.#sent.keys(), (part) => object.objects.setHeaders(this.#path(part), expiry, signal))
     }
     const { condition, replaced } = await object.beforeWriting(this.#target, signal)
     // A try whose answer was lost may have replaced them already.
@@ -74,9 +93,8 @@ export class SegmentedUpload implements Upload {
       throw failure('lengthDiffers', await object.host(signal))
     }
     this.#commit = 'done'
-    await object.removeReplaced(this.#replaced, this.#tried, signal)
     const etag = found.status === 'present' ? found.etag : undefined
-    return { location: this.#target.url.href, ...(etag !== undefined && { etag }) }
+    return object.written(this.#target, etag, this.#replaced, this.#tried, signal)
   }
 
   async abort(): Promise<Removed> {

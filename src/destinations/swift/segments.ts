@@ -1,16 +1,22 @@
 import { MiB } from '../../domain/bytes.ts'
 import { swiftFailure } from './failures.ts'
+import { bareEtag } from './headers.ts'
 import { type Objects, readDeletions } from './objects.ts'
 import { type Place, pathOf, segmentsContainer } from './place.ts'
 import { jsonIn, textOf } from './text.ts'
 
 /** Small requests under way at once. */
 const LANES = 4
+/** Names of 1024 bytes, each as \\uXXXX, are below MAX_LISTING_BYTES. */
+const PAGE_SEGMENTS = 1000
 const MAX_LISTING_BYTES = 32 * MiB
 const MAX_MANIFEST_BYTES = 64 * MiB
 
 /** A path below the account: `/container/object`, percent-encoded. */
 export type SegmentPath = string
+
+/** A segment as its container lists it; a list may be some seconds behind. */
+export type ListedSegment = { readonly path: SegmentPath; readonly etag: string; readonly bytes: number }
 
 /**
  * Makes the container for the segments if there is none, with the storage policy of the object's own container.
@@ -35,19 +41,30 @@ export async function listSegments(
   place: Place,
   prefix: string,
   signal: AbortSignal
-): Promise<SegmentPath[]> {
+): Promise<ListedSegment[]> {
   const container = segmentsContainer(place.container)
-  const found: string[] = []
-  for (;;) {
-    const query = { prefix, format: 'plain', ...(found.length > 0 && { marker: found.at(-1) ?? '' }) }
+  const found: ListedSegment[] = []
+  for (let marker = ''; ; ) {
+    const query = { prefix, format: 'json', limit: String(PAGE_SEGMENTS), ...(marker !== '' && { marker }) }
     using answer = await objects.account.get({ path: pathOf(container), query }, signal)
-    if (answer.status === 404 || answer.status === 204) break
+    if (answer.status === 404 || answer.status === 204) return found
     if (answer.status !== 200) throw swiftFailure(await objects.account.host(signal), { ...answer, body: '' })
-    const names = ((await textOf(answer.body, MAX_LISTING_BYTES)) ?? '').split('\n').filter((name) => name !== '')
-    if (names.length === 0) break
-    found.push(...names)
+    const page = entriesIn(await textOf(answer.body, MAX_LISTING_BYTES))
+    for (const { name = '', hash = '', bytes = Number.NaN } of page) {
+      found.push({ path: pathOf(container, name), etag: bareEtag(hash), bytes })
+    }
+    const last = page.at(-1)?.name
+    if (last === undefined) return found
+    marker = last
   }
-  return found.map((name) => pathOf(container, name))
+}
+
+type Entry = { readonly name?: string; readonly hash?: string; readonly bytes?: number }
+
+/** What a list of objects or a manifest says in JSON; nothing for anything else. */
+function entriesIn(text = ''): readonly Entry[] {
+  const list = jsonIn(text)
+  return Array.isArray(list) ? list : []
 }
 
 /** The segments of the large object that stands at `path`; empty when these credentials may not read it. */
@@ -55,10 +72,10 @@ export async function segmentsOf(objects: Objects, path: string, signal: AbortSi
   const query = { 'multipart-manifest': 'get', format: 'json' }
   using answer = await objects.account.get({ path, query }, signal)
   if (answer.status !== 200) return []
-  const manifest = jsonIn((await textOf(answer.body, MAX_MANIFEST_BYTES)) ?? '')
-  const entries: readonly { readonly name?: string }[] = Array.isArray(manifest) ? manifest : []
   // Entries without a name hold their bytes themselves.
-  return entries.flatMap(({ name }) => (name === undefined ? [] : [fromName(name)]))
+  return entriesIn(await textOf(answer.body, MAX_MANIFEST_BYTES)).flatMap(({ name }) =>
+    name === undefined ? [] : [fromName(name)]
+  )
 }
 
 const fromName = (name: string): SegmentPath => {

@@ -2,6 +2,7 @@ import type { Hashers } from '../../hashing/hashers.ts'
 import type { AddressPolicy } from '../address.ts'
 import type { Connections } from '../connection.ts'
 import type { Credentials, Destination, Found, Removed, UploadTarget } from '../destination.ts'
+import { recordedPartBytes } from '../recorded-parts.ts'
 import { Account } from './account.ts'
 import { swiftChecks } from './checks.ts'
 import { SWIFT_CREDENTIALS } from './credential-schemas.ts'
@@ -14,6 +15,7 @@ import { type Plan, planUpload, segmentPrefix } from './plan.ts'
 import { SegmentedUpload } from './segmented-upload.ts'
 import { ensureSegmentsContainer, listSegments, removeSegments } from './segments.ts'
 import { readCredentials, type SwiftCredentials } from './settings.ts'
+import { standingSegments } from './standing-segments.ts'
 import { tempauthAccess } from './tempauth.ts'
 import { tempUrlAccess } from './tempurl.ts'
 import { WholeUpload } from './whole-upload.ts'
@@ -27,6 +29,7 @@ type SwiftUses = {
 /** Writes objects to OpenStack Swift and what speaks its API: small ones with one PUT, others as static large objects. */
 export function createSwiftDestination(uses: SwiftUses): Destination {
   const reach = reachFrom(uses)
+  const { answerMs } = uses.connections.limits
   return {
     schemes: ['swift'],
     credentialSchemas: SWIFT_CREDENTIALS,
@@ -37,6 +40,7 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       const read = readCredentials(credentials)
       return isSignedBefore(read) && read.prefix === undefined
     },
+    writesOnly: (credentials) => isSignedBefore(readCredentials(credentials)),
     check: (url, credentials) => checkAddresses(uses.policy, url, credentials),
     checks(target) {
       const { object, signedBefore } = reach(target)
@@ -57,7 +61,16 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       const { how, partBytes } = await planFor(object, target, signal)
       if (how === 'one request') return new WholeUpload(object, target, partBytes)
       await ensureSegmentsContainer(object.objects, object.place, signal)
-      return new SegmentedUpload(object, target, partBytes, uses.connections.limits.answerMs)
+      return new SegmentedUpload(object, target, { partBytes, kept: [] }, [], answerMs)
+    },
+    async resume(target, state, sent, signal) {
+      const { object } = reach(target)
+      const partBytes = recordedPartBytes(state)
+      if (partBytes === undefined || object.alone) return undefined
+      const { segments, kept } = await standingSegments(object, target, sent, signal)
+      // Without segments there is nothing that could be gone: then it is an upload that has not sent anything.
+      if (kept.length === 0 && sent.length > 0) return undefined
+      return { upload: new SegmentedUpload(object, target, { partBytes, kept }, segments, answerMs), kept }
     },
     async discard(target, _state, signal): Promise<Removed> {
       const { object } = reach(target)
@@ -65,7 +78,8 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       if (object.alone) return removed
       const { objects, place } = object
       const left = await listSegments(objects, place, segmentPrefix(place, target.marks.exportId), signal)
-      const count = await removeSegments(objects, left, signal)
+      const paths = left.map(({ path }) => path)
+      const count = await removeSegments(objects, paths, signal)
       return [...removed, ...(count === 0 ? [] : [`${count} ${count === 1 ? 'segment' : 'segments'}`])]
     }
   }

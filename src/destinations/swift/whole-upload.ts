@@ -1,5 +1,5 @@
 import type { ByteSource } from '../../domain/bytes.ts'
-import type { Committed, Part, Removed, Upload, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadTarget } from '../destination.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { expiryHeaders } from './headers.ts'
 import type { SwiftObject } from './object.ts'
@@ -27,7 +27,7 @@ export class WholeUpload implements Upload {
     this.partBytes = partBytes
   }
 
-  putPart({ length }: Part, source: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart({ number, length }: Part, source: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const object = this.#object
       const { condition, replaced } = await object.beforeWriting(this.#target, either)
@@ -36,13 +36,13 @@ export class WholeUpload implements Upload {
       this.#remains = true
       const headers = { ...object.headers(this.#target), ...expiryHeaders(this.#target, Date.now()), ...condition }
       this.#etag = await object.objects.put(object.path, headers, { length, source }, either)
+      return { number, bytes: length }
     })
   }
 
   async commit(signal: AbortSignal): Promise<Committed> {
     this.#remains = false
-    await this.#object.removeReplaced(this.#replaced, new Set(), signal)
-    return { location: this.#target.url.href, ...(this.#etag !== undefined && { etag: this.#etag }) }
+    return this.#object.written(this.#target, this.#etag, this.#replaced, new Set(), signal)
   }
 
   async abort(): Promise<Removed> {

@@ -1,4 +1,17 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  statfs,
+  unlink,
+  writeFile
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { isUuid, type TaskId, taskId } from '../../domain/ids.ts'
 import { StagingFull } from '../../domain/temp-url-errors.ts'
@@ -54,6 +67,11 @@ export class Staging {
     return open(this.#part(task, part), 'r+')
   }
 
+  /** Bytes of what `begin` has made; undefined when it is not there. */
+  async partLength(task: TaskId, part: string): Promise<number | undefined> {
+    return (await orAbsent(stat(this.#part(task, part))))?.size
+  }
+
   /** The file gets its name, in one step that survives a crash. */
   async publish(task: TaskId, part: string): Promise<void> {
     await rename(this.#part(task, part), this.path(task))
@@ -64,6 +82,16 @@ export class Staging {
     await writeFile(this.#part(task, part), JSON.stringify({ length }), { flag: 'r+', flush: true })
     await rename(this.#part(task, part), join(this.#folder(task), VIRTUAL))
     await this.sync(task)
+  }
+
+  /** One unfinished file. @returns whether it was there */
+  async removePart(task: TaskId, part: string): Promise<boolean> {
+    const there = await orAbsent(unlink(this.#part(task, part)).then(() => true))
+    // Unless another attempt has something there.
+    await orAbsent(rmdir(this.#folder(task))).catch((error: unknown) => {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY')) throw error
+    })
+    return there === true
   }
 
   /** Everything of the task. @returns whether there was anything */

@@ -3,11 +3,13 @@ import { MiB } from '../../domain/bytes.ts'
 import { credentialsInvalid } from '../credentials.ts'
 import type { Destination, Found, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
+import { partsWithin, recordedPartBytes } from '../recorded-parts.ts'
 import { isVirtual } from './place.ts'
 import { Staging, type StagingSettings } from './staging.ts'
 import { HERE, TempUrlUpload } from './upload.ts'
 
 const READ_BYTES = 1 * MiB
+const PART_BYTES = 16 * MiB
 
 /** Keeps the file here for a download by temporary URL, or only the promise to make it then: see place.ts. */
 export function createTempUrlDestination(settings: StagingSettings): Destination {
@@ -64,7 +66,18 @@ export function createTempUrlDestination(settings: StagingSettings): Destination
       if (!isVirtual(target.url) && target.exact) await staging.assertRoom(target.length)
       const part = `${randomUUID()}.part`
       await staging.begin(taskId, part)
-      return new TempUrlUpload(staging, target, part)
+      return new TempUrlUpload(staging, target, part, { partBytes: PART_BYTES, kept: [] })
+    },
+    /** A part is on the disk before it is confirmed (see `writePart`). Of a virtual file nothing is kept, so all of it stands. */
+    async resume(target, state, sent, signal) {
+      signal.throwIfAborted()
+      const partBytes = recordedPartBytes(state)
+      const { part } = state
+      if (part === undefined || partBytes === undefined) return undefined
+      const length = await staging.partLength(target.marks.taskId, part)
+      if (length === undefined) return undefined
+      const kept = isVirtual(target.url) ? sent : partsWithin(sent, partBytes, length)
+      return { upload: new TempUrlUpload(staging, target, part, { partBytes, kept }), kept }
     },
     discard: async ({ marks }) => ((await staging.remove(marks.taskId)) ? ['partial file'] : [])
   }

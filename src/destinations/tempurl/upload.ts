@@ -1,9 +1,10 @@
 import type { FileHandle } from 'node:fs/promises'
-import { type ByteSource, MiB } from '../../domain/bytes.ts'
+import type { ByteSource } from '../../domain/bytes.ts'
 import { StagingFull } from '../../domain/temp-url-errors.ts'
-import type { Committed, Part, Removed, Upload, UploadState, UploadTarget } from '../destination.ts'
+import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
+import { type Begun, endOfAll } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { writePart } from '../write-part.ts'
 import { isVirtual } from './place.ts'
@@ -14,31 +15,34 @@ export const HERE = 'The store of temporary URLs'
 
 /** One file for download. Of a virtual one nothing is kept: the bytes are only counted, and hashed on their way here. */
 export class TempUrlUpload implements Upload {
-  readonly partBytes = 16 * MiB
+  readonly partBytes: number
   readonly parallel = 2
   readonly state: UploadState
   readonly #staging: Staging
   readonly #target: UploadTarget
   readonly #part: string
   readonly #underWay = new PartsUnderWay()
-  #end = 0
+  #end: number
   #publishing = false
   #done = false
 
-  /** @param part the name of the file, which is there and empty */
-  constructor(staging: Staging, target: UploadTarget, part: string) {
+  /** @param part the name of the file, which is there */
+  constructor(staging: Staging, target: UploadTarget, part: string, begun: Begun) {
     this.#staging = staging
     this.#target = target
     this.#part = part
-    this.state = { part }
+    this.partBytes = begun.partBytes
+    this.state = { part, partBytes: String(begun.partBytes) }
+    this.#end = endOfAll(begun)
   }
 
-  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<void> {
+  putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const chunks = exactly(body, part.length, either)
       if (isVirtual(this.#target.url)) for await (const _dropped of chunks);
       else await this.#write(part, chunks)
       this.#end = Math.max(this.#end, part.offset + part.length)
+      return { number: part.number, bytes: part.length }
     })
   }
 
@@ -58,8 +62,13 @@ export class TempUrlUpload implements Upload {
 
   async abort(): Promise<Removed> {
     await this.#underWay.stop()
-    if (this.#done || !(await this.#staging.remove(this.#target.marks.taskId))) return []
-    return ['partial file']
+    if (this.#done) return []
+    const { taskId } = this.#target.marks
+    // From when it may have its name, all goes; before, only what is this upload's own: a later attempt may have begun.
+    const removed = this.#publishing
+      ? await this.#staging.remove(taskId)
+      : await this.#staging.removePart(taskId, this.#part)
+    return removed ? ['partial file'] : []
   }
 
   async #write(part: Part, chunks: ByteSource): Promise<void> {

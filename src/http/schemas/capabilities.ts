@@ -47,7 +47,27 @@ export const Capabilities = Type.Object(
     sidecars: Names('For sidecars'),
     verify: Names('For verify'),
     priorities: Names('For priority'),
-    scrub: Type.Object({ profiles: Names('Ways to clean an image before it leaves'), note: Type.String() }),
+    scrub: Type.Object(
+      {
+        profiles: Names('For scrub.profile'),
+        default: Type.String({ description: 'Of a request that says nothing' }),
+        minimum: Type.String({ description: 'What every export goes through at least' }),
+        minimum_property: Type.String({ description: 'Property by which an image wants more than that' }),
+        steps: Type.Array(
+          Type.Object({
+            id: Type.String({ description: 'For scrub.enable and scrub.disable' }),
+            about: Type.String({ description: 'What goes' }),
+            generalizes: Type.Boolean({ description: 'Whether the profile generalize has it' }),
+            required: Type.Boolean({ description: 'Whether it cannot be switched off' })
+          }),
+          { description: 'In the order in which they are made' }
+        ),
+        on_unrecognized_os: Type.String({ description: 'When a request says nothing' }),
+        secrets: Type.String({ description: 'What becomes of an export in whose guest secrets are found' })
+      },
+      { description: 'What can be taken out of an image on its way, and what has to be' }
+    ),
+    export_denied_by: Names('Images that are not exported: name=value of a property, of visibility or of owner'),
     limits: Type.Object({
       body_bytes: Bytes('Of a request in JSON'),
       json_depth: Type.Integer(),

@@ -3,6 +3,7 @@ import { KiB, TiB } from '../../domain/bytes.ts'
 import { CHECKSUMS, IF_EXISTS, type ObjectOptions, SIDECARS, VERIFY_LEVELS } from '../../domain/export-options.ts'
 import { PRIORITIES } from '../../domain/task.ts'
 import { OneOf } from './common.ts'
+import { scrubOptions } from './scrub.ts'
 
 const closed = { additionalProperties: false }
 const DAY_SECONDS = 86_400
@@ -114,6 +115,7 @@ export const exportOptions = {
       closed
     )
   ),
+  scrub: Type.Optional(scrubOptions),
   temp_url: Type.Optional(
     Type.Object(
       {

@@ -3,6 +3,7 @@ import { VERIFY_LEVELS } from '../../domain/export-options.ts'
 import { PRIORITIES, TASK_STATUSES } from '../../domain/task.ts'
 import { Nullable, OneOf, Time, Uuid } from './common.ts'
 import { exportOptions, taskLabels } from './export-options.ts'
+import { scrubReport } from './scrub.ts'
 
 export const GLANCE_STATUSES = ['pending', 'processing', 'success', 'failure'] as const
 const TaskType = Type.Literal('export')
@@ -94,6 +95,7 @@ const progress = Type.Object(
     bytes_zero: bytes('Of the disk, that is zeros and needs no reading'),
     bytes_sent: bytes('Of the object, that was handed to the destination'),
     bytes_acked: bytes('Of the object, that the destination has confirmed: whole parts'),
+    bytes_resent: bytes('That were sent more than once, over all attempts'),
     rate_bps: Nullable(bytes('Sent per second, smoothed; null while nothing is sent')),
     eta_seconds: Nullable(Type.Integer({ minimum: 0, description: 'Until all is sent; null while nobody can know' })),
     eta: Nullable(Time('The same as a time')),
@@ -116,7 +118,7 @@ const queue = Type.Object(
     position: Type.Integer({ description: 'From 1 on; what is behind 1000 others is 1001' }),
     ahead: Type.Integer({ description: 'Tasks of all projects that will be started before it' })
   },
-  { description: 'Of a task that waits; null otherwise, and in lists' }
+  { description: 'Of a task that waits, when it is shown; null otherwise, in lists, and when it was just created' }
 )
 
 const failure = Type.Object({
@@ -188,12 +190,13 @@ export const TaskAnswer = Type.Object(
     phase: Nullable(
       Type.String({
         description:
-          'What goes on, finer than the status: accepted, waiting_slot (for a worker), waiting_retry, preflight, inspecting, measuring (the length of a compressed file), transferring, committing, verifying, canceling; of a failure, where it happened',
+          'What goes on, finer than the status: accepted, waiting_slot (for a worker), waiting_retry, preflight, inspecting, scrubbing, measuring (the length of a compressed file), transferring, committing, verifying, canceling; of a failure, where it happened',
         examples: ['transferring']
       })
     ),
     progress: Nullable(progress),
     queue: Nullable(queue),
+    scrub_report: Nullable(scrubReport),
     failure: Nullable(failure),
     warnings: Type.Array(warning, { description: 'What the user should know all the same' }),
     cleanup: Nullable(cleanup),

@@ -13,25 +13,30 @@ import { describeWithPeers } from '../../peers/peer.ts'
 import { startRclone } from '../../peers/rclone.ts'
 import { type Fault, faultServer } from '../../support/fault-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 
 const hashers = createHashers(1)
 const never = new AbortController().signal
 afterAll(() => hashers.close())
 
-const destinationsFor = (limits: Limits = PATIENT) =>
-  createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+const settings = (limits: Limits = PATIENT) => ({
+  hashers,
+  allowedNetworks: ['127.0.0.0/8'],
+  allowedEndpoints: [],
+  limits
+})
 
 /** A new folder at a real server, a proxy in front of it, and the folder behind it as it is on the disk. */
 async function harness(base: string, files: string, limits: Limits) {
   const folder = randomUUID()
   const { port, pathname } = new URL(base)
   const faults = await faultServer(Number(port))
-  const destinations = destinationsFor(limits)
+  const workers = workersOf('http', settings(limits))
   // nginx makes folders by itself.
   await fetch(`${base}/${folder}`, { method: 'MKCOL' })
   const onDisk = ({ url }: UploadTarget) => join(files, folder, url.pathname.slice(url.pathname.lastIndexOf('/') + 1))
   return {
-    destination: destinations.forScheme('http'),
+    ...workers,
     atomic: false,
     marks: false,
     target: (length: number) => uploadTarget(`http://127.0.0.1:${faults.port}${pathname}/${folder}`, length),
@@ -39,7 +44,7 @@ async function harness(base: string, files: string, limits: Limits) {
     kept: async () => ((await readdir(join(files, folder)).catch(unlessMissing)) ?? []).length,
     breakNextPart: (fault: Fault) => faults.inject(fault, ({ method }) => method === 'PUT'),
     async [Symbol.asyncDispose]() {
-      destinations.close()
+      workers.closeWorkers()
       await faults[Symbol.asyncDispose]()
     }
   }
@@ -50,17 +55,19 @@ function unlessMissing(error: NodeJS.ErrnoException): undefined {
 }
 
 describeWithPeers(['nginx'], 'nginx', () => {
-  describeDestination('http', async (limits) => {
+  const start = async (limits: Limits) => {
     const nginx = await startNginx()
     return harness(`${nginx.http}/put`, nginx.files, limits)
-  })
+  }
+  describeDestination('http', start, { resumes: false })
 })
 
 describeWithPeers(['rclone'], 'rclone', () => {
-  describeDestination('http', async (limits) => {
+  const start = async (limits: Limits) => {
     const { webdav, files } = await startRclone()
     return harness(webdav, files, limits)
-  })
+  }
+  describeDestination('http', start, { resumes: false })
 })
 
 const SIZE = 3 * MiB + 17
@@ -73,7 +80,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 
 /** Sends the file below `base` and gives it back as it can be read there. */
 async function exportTo(base: string, credentials?: Credentials) {
-  const destinations = destinationsFor()
+  const destinations = createDestinations(settings())
   const destination = destinations.forTarget(new URL(base))
   const target = uploadTarget(base, SIZE, credentials)
   try {
@@ -159,7 +166,7 @@ describeWithPeers(['nginx'], 'an export to nginx', () => {
     [
       'no client certificate',
       ({ httpsClientCert, caPem }) => [`${httpsClientCert}/put`, { kind: 'none', tls: { ca_pem: caPem } }],
-      { code: 'DEST_REJECTED', permanent: true, upstreamStatus: 400 }
+      { code: 'DEST_AUTH_FAILED', permanent: true, upstreamStatus: 400 }
     ],
     [
       'a wrong password',
@@ -198,6 +205,28 @@ describeWithPeers(['nginx'], 'an export to nginx', () => {
     await expect(exportTo(base, credentials)).rejects.toMatchObject(failure)
   })
 
+  it.each<[string, (nginx: Nginx) => [string, Credentials?], object]>([
+    ['a redirect', ({ http }) => [`${http}/r307`], { code: 'DEST_REJECTED', permanent: true, upstreamStatus: 307 }],
+    ['a refusal', ({ http }) => [`${http}/e403`], { code: 'DEST_FORBIDDEN', permanent: true }],
+    ['an error of its own', ({ http }) => [`${http}/e500`], { code: 'DEST_REJECTED', permanent: false }],
+    ['a pause', ({ http }) => [`${http}/e503`], { code: 'DEST_THROTTLED', permanent: false }],
+    [
+      'no client certificate',
+      ({ httpsClientCert, caPem }) => [`${httpsClientCert}/put`, { kind: 'none', tls: { ca_pem: caPem } }],
+      { code: 'DEST_AUTH_FAILED', actor: 'user', message: expect.stringContaining('kind mtls') }
+    ]
+  ])('that would meet %s is told so beforehand', async (_, where, failure) => {
+    const [base, credentials] = where(await startNginx())
+    const destinations = createDestinations(settings())
+    const target = uploadTarget(base, 4, credentials)
+
+    const checks = destinations.forTarget(target.url).checks(target)
+    const asked = checks.find(({ id }) => id === 'dest.write_probe')?.run(never)
+
+    await expect(asked).rejects.toMatchObject(failure)
+    destinations.close()
+  })
+
   it.each([
     ['auth', 401],
     ['e403', 403],
@@ -205,7 +234,7 @@ describeWithPeers(['nginx'], 'an export to nginx', () => {
     ['small', 413]
   ])('that /%s/ refuses with %d costs nothing of the image', async (place, status) => {
     const { http } = await startNginx()
-    const destinations = destinationsFor()
+    const destinations = createDestinations(settings())
     const target = uploadTarget(`${http}/${place}`, SIZE)
     const upload = await destinations.forTarget(target.url).open(target, never)
     let asked = 0

@@ -9,13 +9,13 @@ import {
 } from '@aws-sdk/client-s3'
 import type { Limits } from '../../../src/destinations/connection.ts'
 import type { Credentials, UploadTarget } from '../../../src/destinations/destination.ts'
-import { createDestinations } from '../../../src/destinations/registry.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
 import type { S3Access } from '../../peers/swift.ts'
 import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 
 export const isPart = ({ url }: { url: string }) => url.includes('partNumber=')
 export const isComplete = ({ method, url }: { method: string; url: string }) =>
@@ -46,7 +46,7 @@ export async function s3Harness(
   const client = new S3Client({ ...options, endpoint: s3.endpoint })
   const signer = new S3Client({ ...options, endpoint: proxy })
   await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   const credentials: Credentials = {
     kind: 's3_static',
     access_key_id: accessKeyId,
@@ -68,7 +68,7 @@ export async function s3Harness(
   }
 
   return {
-    destination: destinations.forScheme('s3'),
+    ...workers,
     atomic: true,
     marks: true,
     bucket,
@@ -96,7 +96,7 @@ export async function s3Harness(
     async [Symbol.asyncDispose]() {
       client.destroy()
       signer.destroy()
-      destinations.close()
+      workers.closeWorkers()
       await faults[Symbol.asyncDispose]()
     }
   }

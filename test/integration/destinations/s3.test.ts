@@ -257,6 +257,30 @@ for (const [peer, name, s3] of STORES) {
         expect(await harness.kept()).toBe(1)
       })
 
+      it('takes the rest of a multipart upload from another worker', async () => {
+        await using harness = await start()
+        const target = harness.target(11 * MiB)
+        const signed = await begin(harness, target, 3)
+        const bytes = file(11 * MiB)
+        const put = (upload: Upload | undefined, number: number) => {
+          const part = bytes.subarray((number - 1) * 5 * MiB, number * 5 * MiB)
+          const body = (async function* () {
+            yield part
+          })()
+          return upload?.putPart({ number, offset: (number - 1) * 5 * MiB, length: part.length }, body, never)
+        }
+        const lost = await harness.destination.open(signed, never)
+        const sent = [await put(lost, 3), await put(lost, 1)].filter((part) => part !== undefined)
+
+        const resumed = await harness.anotherWorker().resume?.(signed, lost.state ?? {}, sent, never)
+        await put(resumed?.upload, 2)
+        await resumed?.upload.commit(never)
+
+        expect(resumed?.kept).toEqual(sent)
+        expect((await harness.read(target))?.equals(bytes)).toBe(true)
+        expect(await harness.kept()).toBe(1)
+      })
+
       it('ends a multipart upload for good when it is aborted', async () => {
         await using harness = await start()
         const signed = await begin(harness, harness.target(6 * MiB), 2)
@@ -333,6 +357,17 @@ describeWithPeers(['radosgw'], 'Ceph', () => {
       new HeadObjectCommand({ Bucket: harness.bucket, Key: harness.keyOf(target) })
     )
     expect(head).toMatchObject({ ServerSideEncryption: 'aws:kms', SSEKMSKeyId: kmsKeyId })
+  })
+
+  it('says beforehand that the key of the key service is not there', async () => {
+    const { s3 } = await startRadosgw()
+    await using harness = await s3Harness(s3, hashers, { sse: { mode: 'kms', kms_key_id: 'no-such-key' } })
+    const failed = async (run: () => Promise<unknown>) => run().catch((error: unknown) => error)
+    const checks = harness.destination.checks(harness.target(5000))
+    const outcomes = await Promise.all(checks.map(({ run }) => failed(() => run(never))))
+
+    const told = { code: 'DEST_FORBIDDEN', actor: 'user', message: expect.stringContaining('sse.kms_key_id') }
+    expect(outcomes.filter((one) => one instanceof Error)).toEqual([expect.objectContaining(told)])
   })
 
   it('lets a role be assumed, at the same endpoint', async () => {

@@ -17,6 +17,7 @@ import { type SftpServer, startSshd } from '../../peers/sshd.ts'
 import type { Fault } from '../../support/fault-server.ts'
 import { tcpProxy } from '../../support/tcp-proxy.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
@@ -46,7 +47,7 @@ async function start(find: () => Promise<Server>, { credentials, settings, host 
   const folder = join(server.root, name)
   await mkdir(folder)
   await chmod(folder, 0o777)
-  const destinations = createDestinations({
+  const workers = workersOf('sftp', {
     hashers,
     allowedNetworks: ['127.0.0.0/8'],
     allowedEndpoints: [],
@@ -55,14 +56,13 @@ async function start(find: () => Promise<Server>, { credentials, settings, host 
   })
   const place = `sftp://${host}:${proxy.port}${server.at(name)}`
   return {
-    destination: destinations.forScheme('sftp'),
+    ...workers,
     atomic: true,
     marks: false,
     server,
     proxy,
     place,
     folder,
-    destinations,
     target: (length: number, changes: Partial<UploadTarget> = {}, below = '') =>
       uploadTarget(`${place}${below}`, length, { ...server.credentials, ...credentials }, changes),
     read: ({ url }: UploadTarget) =>
@@ -79,7 +79,7 @@ async function start(find: () => Promise<Server>, { credentials, settings, host 
       if (how === 'unheard') proxy.inject({ kind: 'reset', afterBytes: 1 })
     },
     async [Symbol.asyncDispose]() {
-      destinations.close()
+      workers.closeWorkers()
       await proxy[Symbol.asyncDispose]()
       await rm(folder, { recursive: true })
     }
@@ -100,7 +100,7 @@ async function sent(harness: Harness, target: UploadTarget, text: string) {
 }
 
 describeWithPeers(['sshd'], 'OpenSSH', () => {
-  describeDestination('sftp', (limits) => start(openssh, { settings: { limits } }), 'connection')
+  describeDestination('sftp', (limits) => start(openssh, { settings: { limits } }), { faults: 'connection' })
 
   describe('publishing', () => {
     it('fails when an object of the name has appeared, which stays as it is', async () => {
@@ -176,6 +176,19 @@ describeWithPeers(['sshd'], 'OpenSSH', () => {
     const reading = harness.destination.read(target, { from: 0, to: 5 }, never)[Symbol.asyncIterator]()
 
     await expect(reading.next()).rejects.toMatchObject({ code: 'DEST_INTEGRITY_MISMATCH' })
+  })
+
+  it('has a part on its disk before it is confirmed', async () => {
+    await using harness = await start(openssh)
+    const upload = await harness.destination.open(harness.target(4), never)
+    // The answers of a part: open, write, fsync, close.
+    harness.proxy.inject({ kind: 'lose answer', number: 4 })
+
+    const sent = upload.putPart(whole(4), bytes('mine'), never)
+
+    await expect(sent).rejects.toMatchObject({ code: 'DEST_UNREACHABLE', permanent: false })
+    expect(upload.state).toMatchObject({ partBytes: String(upload.partBytes) })
+    await upload.abort()
   })
 
   describe('a place', () => {
@@ -324,7 +337,7 @@ describeWithPeers(['sshd'], 'OpenSSH', () => {
       upload.putPart(whole(4), waits(), never).catch(reject)
     })
 
-    harness.destinations.close()
+    harness.closeWorkers()
 
     await expect(under).rejects.toThrow('closed')
   })
@@ -350,6 +363,17 @@ describeWithPeers(['rclone'], 'rclone', () => {
 
   it('accepts the password', async () => {
     expect(await logIn({})).toBe('logged in')
+  })
+
+  it('is said beforehand to take no file that is written in pieces, and no probe is left', async () => {
+    await using harness = await start(rclone)
+    const probe = harness.destination.checks(harness.target(4)).find(({ id }) => id === 'dest.write_probe')
+
+    const error = await probe?.run(never).catch((thrown: unknown) => thrown)
+
+    expect(error).toMatchObject({ code: 'DEST_REJECTED', permanent: true, actor: 'user' })
+    expect(String(error)).toContain('written in several pieces')
+    expect(await readdir(harness.folder)).toEqual([])
   })
 
   it('does not accept another, which nobody sees', async () => {

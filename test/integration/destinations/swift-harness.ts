@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Limits } from '../../../src/destinations/connection.ts'
 import type { Credentials, Destination, Upload, UploadTarget } from '../../../src/destinations/destination.ts'
-import { createDestinations } from '../../../src/destinations/registry.ts'
 import { MiB } from '../../../src/domain/bytes.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import type { DestinationHarness } from '../../contracts/destination.contract.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
 import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 import type { TestAccount } from './swift-account.ts'
 
 /** Requests that carry bytes of the file. */
@@ -38,13 +38,13 @@ export async function swiftHarness(settings: Settings) {
   const container = settings.container ?? `c-${randomUUID().slice(0, 8)}`
   await account.put(`/${container}`)
   const faults = await faultServer(Number(new URL(account.storageUrl).port))
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const workers = workersOf('swift', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   const credentials = settings.credentials(faults.port)
   const prefix = `swift://127.0.0.1:${faults.port}/${settings.named ?? account.name}/${container}/a%20folder`
   const pathOf = (target: UploadTarget) => `/${target.url.pathname.split('/').slice(2).join('/')}`
 
   return {
-    destination: destinations.forScheme('swift'),
+    ...workers,
     account,
     container,
     faults,
@@ -55,7 +55,7 @@ export async function swiftHarness(settings: Settings) {
     segments: () => account.list(`${container}_segments`),
     breakNextPart: (fault: Fault) => faults.inject(fault, isPart),
     async [Symbol.asyncDispose]() {
-      destinations.close()
+      workers.closeWorkers()
       await faults[Symbol.asyncDispose]()
     }
   }

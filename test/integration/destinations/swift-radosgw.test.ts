@@ -1,10 +1,22 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MiB } from '../../../src/domain/bytes.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
+import type { DestinationHarness } from '../../contracts/destination.contract.ts'
+import { describeResume } from '../../contracts/resume.contract.ts'
 import { describeWithPeers } from '../../peers/peer.ts'
 import { type Radosgw, startRadosgw } from '../../peers/radosgw.ts'
 import { TestAccount } from './swift-account.ts'
-import { bytes, chunksOf, isManifest, never, readAll, sent, stored, swiftHarness } from './swift-harness.ts'
+import {
+  bytes,
+  chunksOf,
+  contractHarness,
+  isManifest,
+  never,
+  readAll,
+  sent,
+  stored,
+  swiftHarness
+} from './swift-harness.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
@@ -20,18 +32,28 @@ describeWithPeers(['radosgw'], 'swift at Ceph', () => {
     ceph = await startRadosgw()
     account = await TestAccount.v1(ceph.swiftAuthUrl, ceph.user, ceph.key)
   })
-  const start = () =>
-    swiftHarness({
-      hashers,
-      account,
-      credentials: (port) => ({
-        kind: 'tempauth',
-        auth_url: `http://127.0.0.1:${port}/auth/v1.0`,
-        user: ceph.user,
-        key: ceph.key,
-        endpoint: `http://127.0.0.1:${port}`
-      })
+  const settings = () => ({
+    hashers,
+    account,
+    credentials: (port: number) => ({
+      kind: 'tempauth',
+      auth_url: `http://127.0.0.1:${port}/auth/v1.0`,
+      user: ceph.user,
+      key: ceph.key,
+      endpoint: `http://127.0.0.1:${port}`
     })
+  })
+  const start = () => swiftHarness(settings())
+
+  describe('in segments', () => {
+    let harness: DestinationHarness
+    beforeEach(async () => {
+      harness = await contractHarness(settings(), true)
+    })
+    afterEach(() => harness[Symbol.asyncDispose]())
+
+    describeResume(() => harness, true)
+  })
 
   it.each([
     ['one request', 1000],

@@ -18,7 +18,7 @@ beforeAll(async () => {
   store = imageStore(database.pool)
 })
 afterAll(() => database.close())
-beforeEach(() => database.pool.query('truncate images, tasks'))
+beforeEach(() => database.pool.query('truncate images, tasks cascade'))
 
 describe('create and get', () => {
   it('gives back what was stored', async () => {

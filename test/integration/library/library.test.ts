@@ -359,7 +359,7 @@ describe('deleting', () => {
     await expect(deletion).rejects.toMatchObject({
       code: 'IMAGE_IN_USE',
       tasks: [task],
-      message: `Image ${id} cannot be deleted while it is being exported by ${task}; try again when that has ended.`
+      message: `Image ${id} cannot be deleted while it is being exported by ${task}; try again when that has ended, or cancel it with POST /v2/tasks/{id}/cancel.`
     })
     expect((await contentOf(id)).equals(bytes)).toBe(true)
   })

@@ -156,18 +156,29 @@ describe('a canceled task whose attempt is gone', () => {
 
   it('is ended by the sweep where nothing has to be removed', async () => {
     const id = await rows.create()
-    await rows.claim()
+    const claim = await rows.claim()
     await cancel(id)
     expect((await rows.store.sweep()).failed).toEqual([])
-    await rows.leaseRunsOut(id)
+    await rows.store.release(claim, { delayMs: 0, countAttempt: true, message: '' })
 
     expect((await rows.store.sweep()).failed).toEqual([id])
 
     expect(await rows.get(id)).toMatchObject({
       status: 'failure',
-      failure: { code: 'CANCELED_BY_USER', phase: 'processing', attempts: 1 },
+      failure: { code: 'CANCELED_BY_USER', phase: 'queued', attempts: 1 },
       credentials: { state: 'purged' }
     })
+  })
+
+  it('is given out although nothing was written down, as its worker may have died just before that', async () => {
+    const id = await rows.create()
+    await rows.claim()
+    await cancel(id)
+    await rows.leaseRunsOut(id)
+
+    expect((await rows.store.sweep()).failed).toEqual([])
+
+    expect(await rows.claim()).toMatchObject({ task: { id }, cancel: { by: 'user' }, uploadState: null, sealed: {} })
   })
 
   it('is ended by the sweep as canceled when every worker has died over it', async () => {

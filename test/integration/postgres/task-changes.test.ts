@@ -163,7 +163,9 @@ describe('the order of tasks', () => {
     const { rows: plan } = await rows.pool.query<{ 'QUERY PLAN': string }>(
       `explain select ${SHOWN} from tasks where id = '${last}'`
     )
-    expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toMatch(/Index Only Scan using tasks_by_rank/)
+    expect(plan.map((row) => row['QUERY PLAN']).join('\n')).toMatch(
+      /Index Only Scan using tasks_in_turn on tasks other/
+    )
   })
 })
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
+import type { ScrubReport } from '../../../src/domain/scrub-report.ts'
 import { NO_LABELS } from '../../../src/domain/task.ts'
 import type { Viewer } from '../../../src/domain/viewer.ts'
 import { type Claim, LeaseLost, type TaskStore } from '../../../src/export/ports.ts'
@@ -17,6 +18,20 @@ const viewerOf = (owner: string, admin = false): Viewer => ({
   admin
 })
 const ALICE = viewerOf('alice')
+const REPORT: ScrubReport = {
+  profile: 'generalize',
+  guest: { kind: 'linux', name: 'Debian' },
+  path: 'fast',
+  steps: [{ id: 'logs', changed: true, files: 2, bytes: 100 }],
+  kept: [{ id: 'ssh-user-keys', why: 'the profile does not have it' }],
+  secrets: [{ rule: 'netrc', path: '/root/.netrc' }],
+  partitions: [{ offset: 0, bytes: 10, fileSystem: 'ext2/3/4', freeBytes: 5 }],
+  freedBytes: 5,
+  overlayBytes: 1,
+  digest: 'ab',
+  tools: { e2fsck: '1.47.0' },
+  seconds: 0.5
+}
 const SENT = { bytes: 100, sha256: 'ab', composite: null, parts: 1 }
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
@@ -28,14 +43,14 @@ beforeAll(async () => {
 afterAll(() => database.close())
 beforeEach(() => database.pool.query('truncate tasks, images cascade'))
 
-async function anImage({ owner = 'alice', status = 'active', visibility = 'private' } = {}) {
+async function anImage({ owner = 'alice', status = 'active', visibility = 'private', properties = {} } = {}) {
   const id = randomUUID()
   const size = status === 'active' ? 1024 : null
   await database.pool.query(
     `insert into images (id, owner, status, name, disk_format, container_format, visibility, protected, min_disk, min_ram,
                          tags, properties, size, virtual_size, checksum, sha512, upload_id)
-     values ($1, $2, $3, 'web', 'raw', 'bare', $4, false, 0, 0, '{}', '{}', $5, $5, $6, $6, gen_random_uuid())`,
-    [id, owner, status, visibility, size, size && 'aa']
+     values ($1, $2, $3, 'web', 'raw', 'bare', $4, false, 0, 0, '{}', $7, $5, $5, $6, $6, gen_random_uuid())`,
+    [id, owner, status, visibility, size, size && 'aa', properties]
   )
   return imageId(id)
 }
@@ -73,11 +88,11 @@ describe('notes of an attempt', () => {
     const warnings = [{ code: 'W', message: 'Mind.' }]
     const cleanup = { state: 'partial', removed: ['a'], left: [{ what: 'b', why: 'c' }] } as const
 
-    await store.note(claim, { suffix: 2, warnings })
-    await store.note(claim, { sent: SENT, cleanup })
+    await store.takeName(claim, { suffix: 2, name: 'a'.repeat(64), warnings })
+    await store.note(claim, { sent: SENT, cleanup, scrubReport: REPORT })
     await store.release(claim, { delayMs: 0, countAttempt: true, message: '' })
 
-    expect(await store.get(ALICE, claim.task.id)).toMatchObject({ warnings, cleanup })
+    expect(await store.get(ALICE, claim.task.id)).toMatchObject({ warnings, cleanup, scrubReport: REPORT })
     expect(await store.claimDue('w')).toMatchObject({ suffix: 2, sent: SENT })
   })
 
@@ -112,10 +127,19 @@ describe('the image of an export', () => {
   it.each([
     [
       'of the own project',
-      {},
-      { status: 'active', name: 'web', source: { diskFormat: 'raw', size: 1024, sha512: 'aa' } }
+      { properties: { os_distro: 'debian' } },
+      {
+        status: 'active',
+        name: 'web',
+        facts: { owner: 'alice', visibility: 'private', properties: { os_distro: 'debian' } },
+        source: { diskFormat: 'raw', size: 1024, sha512: 'aa' }
+      }
     ],
-    ['without data', { status: 'queued' }, { status: 'queued', name: 'web', source: undefined }],
+    [
+      'without data',
+      { status: 'queued' },
+      expect.objectContaining({ status: 'queued', name: 'web', source: undefined })
+    ],
     ['of another project', { owner: 'bob' }, undefined],
     ['that is public', { owner: 'bob', visibility: 'public' }, expect.objectContaining({ status: 'active' })]
   ])('%s', async (_case, image, expected) => {

@@ -45,7 +45,7 @@ export function taskRows() {
     store = createTaskStore(database.pool, settings)
   })
   afterAll(() => database.close())
-  beforeEach(() => database.pool.query('truncate tasks, images, temp_urls, downloads'))
+  beforeEach(() => database.pool.query('truncate tasks, images, temp_urls, downloads cascade'))
 
   const anImage = async (): Promise<ImageId> => {
     const id = imageId(randomUUID())
@@ -96,6 +96,9 @@ export function taskRows() {
     },
     get pool() {
       return database.pool
+    },
+    get url() {
+      return database.url
     },
     anImage,
     create,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, type TaskId, taskId } from '../../../src/domain/ids.ts'
 import { NO_LABELS, NO_PROGRESS } from '../../../src/domain/task.ts'
@@ -35,7 +35,7 @@ beforeAll(async () => {
   store = createTaskStore(database.pool, settings)
 })
 afterAll(() => database.close())
-beforeEach(() => database.pool.query('truncate tasks, images'))
+beforeEach(() => database.pool.query('truncate tasks, images cascade'))
 
 async function anImage({ owner = 'alice', status = 'active', visibility = 'private' } = {}) {
   const id = randomUUID()
@@ -87,6 +87,14 @@ async function claimed(worker = 'w1'): Promise<Claim> {
 
 const leaseRunsOut = (id: TaskId) =>
   database.pool.query(`update tasks set lease_until = now() - interval '1 second' where id = $1`, [id])
+async function untilSomebodyWaits(): Promise<void> {
+  for (;;) {
+    const { rowCount } = await database.pool.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    )
+    if (rowCount) return
+  }
+}
 const sealedBytes = async (id: TaskId) =>
   (await database.pool.query('select credentials_ciphertext as bytes from tasks where id = $1', [id])).rows[0].bytes
 
@@ -124,23 +132,18 @@ describe('claiming', () => {
     expect(taken[0]).toMatchObject({ epoch: 1, spent: null, task: { status: 'processing', attempts: 1 } })
   })
 
-  it('finds what is due although others are faster', async () => {
-    // What the first look of an overtaken worker finds, which saw the table before anything was due.
-    const { pool } = database
-    const late = {
-      looks: 0,
-      async query(text: string, values: unknown[]) {
-        late.looks++
-        if (late.looks > 1) return pool.query(text, values)
-        await created()
-        return { rows: [] }
-      }
-    }
-    const overtaken = createTaskStore(late as unknown as typeof pool, settings)
+  it('passes over a task that somebody is changing, and waits for it when there is no other', async () => {
+    const [first, second] = [await created(), await created()]
+    const held = await database.pool.connect()
+    await held.query('begin')
+    await held.query('select from tasks where id = $1 for update', [first])
 
-    expect(await overtaken.claimDue('w1')).toMatchObject({ epoch: 1 })
-    expect(await overtaken.claimDue('w1')).toBeUndefined()
-    expect(late.looks).toBe(4)
+    expect((await claimed()).task.id).toBe(second)
+    const waiting = claimed()
+    await untilSomebodyWaits()
+    await held.query('commit')
+    held.release()
+    expect((await waiting).task.id).toBe(first)
   })
 
   it('gives it again, one epoch up, when the lease has run out, and fences the first worker', async () => {
@@ -152,6 +155,9 @@ describe('claiming', () => {
     expect(second).toMatchObject({ epoch: 2, task: { attempts: 2 } })
 
     await expect(store.heartbeat(first, null)).rejects.toThrow(LeaseLost)
+    await expect(store.heartbeat(first, NO_PROGRESS)).rejects.toThrow(LeaseLost)
+    await expect(store.note(first, { warnings: [] })).rejects.toThrow(LeaseLost)
+    await expect(store.noteParts(first, [{ number: 1, sent: null }])).rejects.toThrow(LeaseLost)
     await expect(store.startTransfer(first, NO_PROGRESS, null)).rejects.toThrow(LeaseLost)
     await expect(store.settleSuccess(first, result)).rejects.toThrow(LeaseLost)
     await expect(store.settleFailure(first, 'x', failure)).rejects.toThrow(LeaseLost)
@@ -169,6 +175,28 @@ describe('claiming', () => {
 
     await database.pool.query('update tasks set next_run_at = now()')
     expect(await claimed()).toMatchObject({ uploadState: { uploadId: 'u-1' }, sealed: { keyId: 'k1' } })
+  })
+})
+
+describe('time', () => {
+  it("is the database's, whatever the clock of this machine says", async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 5 * HOUR_MS })
+    try {
+      const id = await created()
+      const claim = await claimed()
+      expect(claim.msLeft).toBeGreaterThan(HOUR_MS - 60_000)
+      expect(claim.msLeft).toBeLessThanOrEqual(HOUR_MS)
+      const leased = await database.pool.query('select from tasks where lease_until - now() < $1', ['30 s'])
+      expect(leased.rowCount).toBe(1)
+      expect((await store.sweep()).failed).toEqual([])
+      await store.settleSuccess(claim, result)
+
+      const kept = await database.pool.query('select expires_at - finished_at = $1 as kept from tasks', ['1 hour'])
+      expect(kept.rows).toEqual([{ kept: true }])
+      expect(await store.get(ALICE, id)).toMatchObject({ status: 'success' })
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })
 

@@ -33,7 +33,7 @@ beforeAll(async () => {
   urls = tempUrlStore(database.pool)
 })
 afterAll(() => database.close())
-beforeEach(() => database.pool.query('truncate tasks, images, temp_urls, downloads'))
+beforeEach(() => database.pool.query('truncate tasks, images, temp_urls, downloads cascade'))
 
 const resultOf = (kind: string, name = 'web-01.qcow2'): ExportResult => ({
   location: `tempurl:///${kind}/${name}`,

@@ -21,6 +21,7 @@ describe('configuration', () => {
     const env = { ALLOWED_NETWORKS: '10.0.0.0/8, fd00::/8', PORT: '0', REDIS_URL: '' }
     expect(read(env)).toMatchObject({ ALLOWED_NETWORKS: ['10.0.0.0/8', 'fd00::/8'], PORT: 0 })
     expect(read(env).REDIS_URL).toBeUndefined()
+    expect(read({ PROJECT_WEIGHTS: 'a=3, b=c=2' }).PROJECT_WEIGHTS).toEqual({ a: 3, 'b=c': 2 })
   })
 
   it.each([
@@ -36,6 +37,7 @@ describe('configuration', () => {
     [{ HOST: '0.0.0.0' }, /HOST must be a loopback address/],
     [{ IDENTITY: 'trusted-headers' }, /KEK_FILE is needed/],
     [{ TRUSTED_HEADERS_SECRET: 'short' }, /TRUSTED_HEADERS_SECRET must NOT have fewer than 16/],
+    [{ PROJECT_WEIGHTS: 'a=3,b=0' }, /PROJECT_WEIGHTS: b=0 is not of the form project=3/],
     [{ TASK_ATTEMPTS: '30' }, /TASK_ATTEMPTS may be at most TASK_ATTEMPTS_MAX/],
     [{ TASK_DEADLINE_SECONDS: '700000' }, /TASK_DEADLINE_SECONDS may be at most TASK_DEADLINE_MAX_SECONDS/],
     [{ DEFAULT_SWIFT_URL: 'swift://h/AUTH_{project_id}' }, /DEFAULT_SWIFT_URL and DEFAULT_SWIFT_AUTH_URL go together/],

@@ -110,6 +110,7 @@ describe('an error of Node', () => {
     ['EPROTO', 'DEST_TLS_UNTRUSTED', 'permanent', 'destination'],
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'DEST_TLS_UNTRUSTED', 'permanent', 'destination'],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'DEST_AUTH_FAILED', 'permanent', 'user'],
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'DEST_TLS_UNTRUSTED', 'permanent', 'user'],
     ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'DEST_AUTH_FAILED', 'permanent', 'user'],
     ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'DEST_AUTH_FAILED', 'permanent', 'user'],
     ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 'DEST_AUTH_FAILED', 'permanent', 'user'],

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { constants, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -30,6 +30,7 @@ async function start(root?: string) {
   const at = root ?? join(base, 'root')
   return {
     destination: createFileDestination({ root: at }),
+    anotherWorker: () => createFileDestination({ root: at }),
     atomic: true,
     marks: false,
     root: at,
@@ -46,7 +47,7 @@ async function start(root?: string) {
   }
 }
 
-describeDestination('file', () => start(), 'none')
+describeDestination('file', () => start(), { faults: 'none' })
 
 const never = new AbortController().signal
 const whole = (length: number) => ({ number: 1, offset: 0, length })
@@ -201,7 +202,7 @@ describe('a symbolic link', () => {
       if (when === 'before the first part') await swap()
       const sent = upload.putPart(whole(8), body(), never).catch((error: unknown) => error)
       if (when === 'before the first part') expect(await sent).toMatchObject(FORBIDDEN)
-      else expect(await sent).toBeUndefined()
+      else expect(await sent).toEqual({ number: 1, bytes: 8 })
       if (when === 'before it is published') await swap()
 
       await expect(upload.commit(never)).rejects.toMatchObject(FORBIDDEN)
@@ -335,7 +336,7 @@ describe('what the operating system says', () => {
     ['EACCES', 'DEST_FORBIDDEN', 'operator'],
     ['EPERM', 'DEST_FORBIDDEN', 'operator'],
     ['EROFS', 'DEST_FORBIDDEN', 'operator'],
-    ['ENAMETOOLONG', 'DEST_REJECTED', 'user'],
+    ['ENAMETOOLONG', 'DEST_LIMIT_EXCEEDED', 'user'],
     ['EFBIG', 'DEST_LIMIT_EXCEEDED', 'user'],
     ['EIO', 'DEST_REJECTED', 'destination']
   ])('%s is %s and the turn of the %s', (code, failure, actor) => {
@@ -409,6 +410,51 @@ describe.skipIf(obstacle)(
   }
 )
 
+describe('going on with an upload', () => {
+  it('finds it published already when its worker died between the two names of the file', async () => {
+    await using harness = await start()
+    const target = harness.target(4)
+    const lost = await harness.destination.open(target, never)
+    const sent = [await lost.putPart(whole(4), bytes('mine'), never)]
+    const [object, part] = [join(harness.root, 'project', target.url.pathname), String(lost.state?.part)]
+    await link(join(harness.folder, part), object)
+
+    const resumed = await harness.anotherWorker().resume?.(target, lost.state ?? {}, sent, never)
+    await resumed?.upload.commit(never)
+
+    expect((await harness.read(target))?.toString()).toBe('mine')
+    expect(harness.kept()).toBe(1)
+  })
+
+  it('is not possible at a disk that does not have its file, or has something else there', async () => {
+    await using harness = await start()
+    const target = harness.target(4)
+    const { state } = await harness.destination.open(target, never)
+    const part = join(harness.folder, String(state?.part))
+    const resume = () => harness.destination.resume?.(target, state ?? {}, [], never)
+
+    await unlink(part)
+    expect(await resume()).toBeUndefined()
+    await symlink(join(harness.outside, 'victim'), part)
+    expect(await resume()).toBeUndefined()
+    await rm(harness.folder, { recursive: true })
+    expect(await resume()).toBeUndefined()
+  })
+
+  it('leaves files alone that only look like parts of it', async () => {
+    await using harness = await start()
+    const target = harness.target(4)
+    const { state } = await harness.destination.open(target, never)
+    const part = String(state?.part)
+    const others = [`${part}0`, part.slice(0, -1), part.slice(1), part.replace(/.$/, 'x'), 'part']
+    for (const name of others) await writeFile(join(harness.folder, name), '')
+
+    expect(await harness.destination.discard(target, null, never)).toEqual(['partial file'])
+
+    expect((await readdir(harness.folder)).sort()).toEqual(others.sort())
+  })
+})
+
 describe('a commit that failed after the file had its name', () => {
   it.each([
     ['replace', true],
@@ -431,7 +477,7 @@ describe('a commit that failed after the file had its name', () => {
     const place = new BreakingPlace(harness.root, target)
     await using folder = await place.open('make')
     await (await folder.file('.part', constants.O_WRONLY | constants.O_CREAT)).close()
-    const upload = new FileUpload(place, target, '.part')
+    const upload = new FileUpload(place, target, '.part', { partBytes: 4, kept: [] })
     await upload.putPart(whole(4), bytes('mine'), never)
 
     await expect(upload.commit(never)).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })

@@ -8,6 +8,7 @@ import { describeDestination, PATIENT } from '../../contracts/destination.contra
 import { type Fault, faultServer } from '../../support/fault-server.ts'
 import { putServer } from '../../support/put-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
@@ -15,9 +16,9 @@ afterAll(() => hashers.close())
 async function start(credentials?: Credentials, limits = PATIENT, replace = false) {
   const server = await putServer()
   const faults = await faultServer(server.port)
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const workers = workersOf('http', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   return {
-    destination: destinations.forScheme('http'),
+    ...workers,
     atomic: false,
     marks: false,
     server,
@@ -29,15 +30,17 @@ async function start(credentials?: Credentials, limits = PATIENT, replace = fals
     breakNextPart: (fault: Parameters<typeof faults.inject>[0]) =>
       faults.inject(fault, ({ method }) => method === 'PUT'),
     async [Symbol.asyncDispose]() {
-      destinations.close()
+      workers.closeWorkers()
       await faults[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()
     }
   }
 }
 
-describeDestination('http', (limits) =>
-  start({ kind: 'header', name: 'X-Auth-Token', value: 'a-secret-token' }, limits)
+describeDestination(
+  'http',
+  (limits) => start({ kind: 'header', name: 'X-Auth-Token', value: 'a-secret-token' }, limits),
+  { resumes: false }
 )
 
 const pem = (name: string) => readFileSync(join(import.meta.dirname, 'tls', name), 'utf8')
@@ -397,6 +400,63 @@ describe('the write probe', () => {
     harness.faults.inject({ kind: 'answer', status: 200, headers: { dav: '1, 2', allow: 'OPTIONS, PUT' } }, isOptions)
 
     expect(await probe(harness)).toEqual({ bytes: expect.any(Number) })
+  })
+
+  it.each([
+    [302, 'DEST_REJECTED', true],
+    [400, 'DEST_REJECTED', true],
+    [409, 'DEST_REJECTED', true],
+    [429, 'DEST_THROTTLED', false],
+    [500, 'DEST_REJECTED', false],
+    [503, 'DEST_THROTTLED', false],
+    [507, 'DEST_QUOTA_EXCEEDED', true]
+  ])('is not passed by a place that answers %d to everything', async (status, code, permanent) => {
+    await using harness = await start()
+    harness.faults.inject({ kind: 'answer', status }, () => true, 9)
+
+    await expect(probe(harness)).rejects.toMatchObject({ code, permanent })
+  })
+
+  it('is not passed by a place that names its methods, and the one that sends is not among them', async () => {
+    await using harness = await start()
+    harness.faults.inject({ kind: 'answer', status: 405, headers: { allow: 'GET, HEAD' } }, () => true, 9)
+
+    await expect(probe(harness)).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: true })
+  })
+
+  it('says that the server wants a client certificate, as nginx words it', async () => {
+    await using harness = await start()
+    const body = '<center>No required SSL certificate was sent</center>'
+    harness.faults.inject({ kind: 'answer', status: 400, body }, () => true, 9)
+
+    const wanted = { code: 'DEST_AUTH_FAILED', actor: 'user', message: expect.stringContaining('kind mtls') }
+    await expect(probe(harness)).rejects.toMatchObject(wanted)
+  })
+
+  it('says that a name is too long, for which servers have no word', async () => {
+    await using harness = await start()
+    harness.faults.inject({ kind: 'answer', status: 500 }, isPut)
+    const url = new URL(`http://127.0.0.1:${harness.faults.port}/folder/${'%C3%A4'.repeat(128)}`)
+    const [check] = harness.destination.checks({ ...harness.target(2), url })
+
+    const wanted = { code: 'DEST_LIMIT_EXCEEDED', permanent: true, actor: 'user' }
+    await expect(check?.run(never)).rejects.toMatchObject(wanted)
+  })
+
+  it('is left out beside a name that fits while none fits beside it', async () => {
+    await using harness = await start()
+    const url = new URL(`http://127.0.0.1:${harness.faults.port}/folder/${'a'.repeat(250)}`)
+    const [check] = harness.destination.checks({ ...harness.target(2), url })
+
+    expect(await check?.run(never)).toEqual(SKIPPED)
+    expect(requests(harness)).toEqual([])
+  })
+
+  it('is left out where DELETE alone is refused in a way of its own', async () => {
+    await using harness = await start()
+    harness.faults.inject({ kind: 'answer', status: 400 }, isDelete)
+
+    expect(await probe(harness)).toEqual(SKIPPED)
   })
 
   it.each([

@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import type { DestinationCheck } from '../../../src/destinations/destination.ts'
+import { failure } from '../../../src/destinations/failures.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
+import { storeChecks } from '../../../src/destinations/s3/checks.ts'
 import { GiB, MiB } from '../../../src/domain/bytes.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
@@ -51,6 +53,30 @@ describe('the checks of an s3 target', () => {
       'dest.container': 'passed',
       'dest.write_probe': 'passed'
     })
+  })
+
+  it('name the metadata that cannot be kept', async () => {
+    await using harness = await s3Harness(hashers)
+    const target = { ...harness.target(1), object: { replace: false, metadata: { fine: 'a', under_score: 'b' } } }
+
+    const limits = harness.destination.checks(target).find(({ id }) => id === 'dest.limits')
+
+    const wanted = { code: 'DEST_REJECTED', message: expect.stringContaining('"under_score"') }
+    await expect(limits?.run(never)).rejects.toMatchObject(wanted)
+  })
+
+  it('say where the store has to be named when nobody has, and Amazon does not know the keys', async () => {
+    const calls = { askBucket: () => Promise.reject(failure('unauthorized', 'b.s3.us-east-1.amazonaws.com')) }
+    const asking = (endpoint: string) => {
+      const checks = storeChecks(new URL(endpoint), uploadTarget('s3://b', 1), {} as never, async () => calls as never)
+      return checks.find(({ id }) => id === 'dest.auth')?.run(never)
+    }
+
+    const advice = 'endpoint in export_to_credentials'
+    const told = { code: 'DEST_AUTH_FAILED', permanent: true, message: expect.stringContaining(advice) }
+    await expect(asking('https://b.s3.us-east-1.amazonaws.com')).rejects.toMatchObject(told)
+    const plain = { code: 'DEST_AUTH_FAILED', message: expect.not.stringContaining(advice) }
+    await expect(asking('https://s3.example.com')).rejects.toMatchObject(plain)
   })
 
   it('find keys that may list and not write', async () => {

@@ -1,11 +1,11 @@
 import type { Limits } from '../../../src/destinations/connection.ts'
 import type { Credentials, Part, UploadTarget } from '../../../src/destinations/destination.ts'
-import { createDestinations } from '../../../src/destinations/registry.ts'
 import type { Hashers } from '../../../src/hashing/hashers.ts'
 import { PATIENT } from '../../contracts/destination.contract.ts'
 import { breakStep, type Fault, faultServer } from '../../support/fault-server.ts'
 import { type S3ServerSettings, s3Server } from '../../support/s3-server.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
+import { workersOf } from '../../support/workers.ts'
 
 const ACCESS_KEY_ID = 'AKIATEST'
 const never = new AbortController().signal
@@ -20,7 +20,7 @@ export async function s3Harness(
   const keys = { [ACCESS_KEY_ID]: changes.session_token as string | undefined }
   const server = await s3Server({ buckets: ['exports', 'Exports.Old'], keys, ...behaviour })
   const faults = await faultServer(server.port)
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   const credentials: Credentials = {
     kind: 's3_static',
     access_key_id: ACCESS_KEY_ID,
@@ -30,7 +30,7 @@ export async function s3Harness(
   }
   const stored = (url: URL) => server.objects.get(`/${url.host}${decodeURIComponent(url.pathname)}`)
   return {
-    destination: destinations.forScheme('s3'),
+    ...workers,
     atomic: true,
     marks: true,
     server,
@@ -44,7 +44,7 @@ export async function s3Harness(
     breakNextPart: (fault: Fault) => faults.inject(fault, ({ method }) => method === 'PUT'),
     breakNextCommit: (how: 'refused' | 'unheard') => breakStep(faults, how, isComplete, isHead),
     async [Symbol.asyncDispose]() {
-      destinations.close()
+      workers.closeWorkers()
       await faults[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()
     }

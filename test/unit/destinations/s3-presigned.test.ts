@@ -215,13 +215,54 @@ describe('a pre-signed multipart upload to s3', () => {
     const upload = await harness.destination.open(target, never)
     await upload.putPart(part(1000), bytes(1000), never)
 
-    expect(upload.state).toBeNull()
     expect(await upload.abort()).toEqual([])
+    expect(await harness.destination.discard(target, upload.state ?? {}, never)).toEqual([])
     const again = await harness.destination.open(target, never)
     await again.putPart(part(1000), bytes(1000), never)
     await again.commit(never)
 
     expect(harness.stored(target.url)?.body.length).toBe(1000)
+  })
+
+  it.each([
+    ['that can be ended', {}],
+    ['that nobody can end', { abort_url: undefined }]
+  ])('%s is gone on with by another worker, with the parts that were confirmed', async (_, more) => {
+    await using harness = await s3Harness(hashers)
+    const target = await begun(harness, 11 * MiB, 4, { part_bytes: 5 * MiB, ...more })
+    const upload = await harness.destination.open(target, never)
+    const sent = [
+      await upload.putPart(partAt(3, 1 * MiB), bytes(1 * MiB), never),
+      await upload.putPart(partAt(1, 5 * MiB), bytes(5 * MiB), never)
+    ]
+
+    const resumed = await harness.anotherWorker().resume?.(target, upload.state ?? {}, sent, never)
+    await resumed?.upload.putPart(partAt(2, 5 * MiB), bytes(5 * MiB), never)
+    await resumed?.upload.commit(never)
+
+    expect(resumed?.kept).toEqual(sent)
+    expect(harness.stored(target.url)?.body.equals(Buffer.alloc(11 * MiB, 7))).toBe(true)
+  })
+
+  it('is refused for good when a part is not what was recorded, as nothing can list the parts before', async () => {
+    await using harness = await s3Harness(hashers)
+    const target = await begun(harness, 1000, 1)
+    const upload = await harness.destination.open(target, never)
+    const sent = await upload.putPart(part(1000), bytes(1000), never)
+    const spoiled = [{ ...sent, tag: '"d41d8cd98f00b204e9800998ecf8427e"' }]
+
+    const resumed = await harness.destination.resume?.(target, upload.state ?? {}, spoiled, never)
+
+    await expect(resumed?.upload.commit(never)).rejects.toMatchObject({ code: 'DEST_COMMIT_FAILED', permanent: true })
+    expect(harness.stored(target.url)).toBeUndefined()
+  })
+
+  it('that was begun by its user is not ended for an attempt that has sent nothing', async () => {
+    await using harness = await s3Harness(hashers)
+    const target = await begun(harness, 1000, 1)
+
+    expect(await harness.destination.discard(target, null, never)).toEqual([])
+    expect(harness.server.uploads.size).toBe(1)
   })
 
   it('keeps its URLs to itself when it fails', async () => {

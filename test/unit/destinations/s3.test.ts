@@ -84,12 +84,14 @@ describe('s3 parts', () => {
   it.each<[string, Record<string, string>]>([
     ['is not an MD5', { etag: '"opaque-tag"' }],
     ['belongs to a KMS key', { etag: `"${'0'.repeat(32)}"`, 'x-amz-server-side-encryption': 'aws:kms' }]
-  ])('accepts an ETag that %s', async (_, headers) => {
+  ])("accepts an ETag that %s, and gives it as the part's tag", async (_, headers) => {
     await using harness = await start()
     const upload = await harness.destination.open(harness.target(1000), never)
     harness.breakNextPart({ kind: 'change headers', headers })
 
-    await expect(upload.putPart(part(1000), bytes(1000), never)).resolves.toBeUndefined()
+    const sentPart = await upload.putPart(part(1000), bytes(1000), never)
+
+    expect(sentPart).toEqual({ number: 1, bytes: 1000, tag: headers.etag })
   })
 
   it('does not accept an answer without an ETag', async () => {
@@ -106,7 +108,7 @@ describe('s3 parts', () => {
     harness.breakNextPart({ kind: 'lose answer' })
     await expect(upload.putPart(part(1), bytes(1), never)).rejects.toMatchObject({ code: 'DEST_UNREACHABLE' })
 
-    await expect(upload.putPart(part(1), bytes(1), never)).resolves.toBeUndefined()
+    await expect(upload.putPart(part(1), bytes(1), never)).resolves.toMatchObject({ number: 1 })
   })
 
   it('keeps the signed URL to itself', async () => {

@@ -155,7 +155,7 @@ describe('a request', () => {
     [2, 'DEST_CONTAINER_NOT_FOUND', 'permanent', 'user'],
     [3, 'DEST_FORBIDDEN', 'permanent', 'user'],
     [4, 'DEST_REJECTED', 'passing', 'destination'],
-    [5, 'DEST_REJECTED', 'permanent', 'user'],
+    [5, 'DEST_LIMIT_EXCEEDED', 'permanent', 'user'],
     [6, 'DEST_UNREACHABLE', 'passing', 'destination'],
     [7, 'DEST_UNREACHABLE', 'passing', 'destination'],
     [8, 'DEST_REJECTED', 'permanent', 'user'],
@@ -237,6 +237,42 @@ describe('a server', () => {
     expect(got.equals(expected)).toBe(true)
     expect(Math.max(...writes.map(({ data }) => data.length))).toBeLessThanOrEqual(32 * KiB)
     await upload.abort()
+  })
+
+  it('that does not say when its disk has a part cannot be gone on with: the file may have its length and holes', async () => {
+    await using host = await server({ keys: [key.private], serve: taking([]) })
+    const target = host.target(password(fingerprint(key.public)))
+    const upload = await sftp.open(target, never)
+
+    const sent = await upload.putPart({ number: 1, offset: 0, length: 4 }, bytes('mine'), never)
+
+    expect(sent).toEqual({ number: 1, bytes: 4 })
+    expect(upload.state).toEqual({ part: expect.any(String) })
+    expect(await sftp.resume?.(target, upload.state ?? {}, [sent], never)).toBeUndefined()
+    await upload.abort()
+  })
+
+  it.each([
+    ['is not there', 2],
+    ['may not be listed', 3],
+    ['cannot be listed', 4],
+    ['is empty', 1]
+  ])('whose folder %s has the recorded file removed', async (_, status) => {
+    const removed: string[] = []
+    const serve: Serve = (session) => {
+      taking([])(session)
+      session.on('OPENDIR', (id) => (status === 1 ? session.handle(id, handle) : session.status(id, status)))
+      session.on('READDIR', (id) => session.status(id, status))
+      session.removeAllListeners('REMOVE').on('REMOVE', (id, path) => {
+        removed.push(path)
+        session.status(id, 0)
+      })
+    }
+    await using host = await server({ keys: [key.private], serve })
+    const target = host.target(password(fingerprint(key.public)))
+
+    expect(await sftp.discard(target, { part: '.x' }, never)).toEqual(['partial file'])
+    expect(removed).toEqual(['/a/.x'])
   })
 
   it('that refuses a write ends the part with its reason', async () => {

@@ -18,8 +18,10 @@ const targetOf = (kind: 'virtual' | 'staged', length: number, change: Partial<Up
 
 async function start() {
   const dir = await mkdtemp(join(tmpdir(), 'exports-'))
+  const anotherWorker = () => createTempUrlDestination({ dir, reserveBytes: 0 })
   return {
-    destination: createTempUrlDestination({ dir, reserveBytes: 0 }),
+    destination: anotherWorker(),
+    anotherWorker,
     atomic: true,
     marks: true,
     dir,
@@ -33,7 +35,7 @@ async function start() {
   }
 }
 
-describeDestination('tempurl', start, 'none')
+describeDestination('tempurl', start, { faults: 'none' })
 
 describe('a temporary URL', () => {
   let harness: Awaited<ReturnType<typeof start>>
@@ -90,6 +92,31 @@ describe('a temporary URL', () => {
     await virtual.commit(never)
   })
 
+  it('of a virtual file is gone on with: all that was confirmed stands, as nothing of it is kept', async () => {
+    const target = targetOf('virtual', 20)
+    const lost = await harness.destination.open(target, never)
+    const sent = [await lost.putPart({ number: 1, offset: 0, length: 20 }, body(20), never)]
+
+    const resumed = await harness.anotherWorker().resume?.(target, lost.state ?? {}, sent, never)
+    await resumed?.upload.commit(never)
+
+    expect(resumed?.kept).toEqual(sent)
+    expect(await harness.destination.find(target, never)).toMatchObject({ status: 'present', length: 20 })
+  })
+
+  it('that is given up leaves what a later attempt has begun', async () => {
+    const target = targetOf('staged', 10)
+    const lost = await harness.destination.open(target, never)
+    const next = await harness.anotherWorker().open(target, never)
+    await next.putPart({ number: 1, offset: 0, length: 10 }, body(10), never)
+
+    expect(await lost.abort()).toEqual(['partial file'])
+    expect(await lost.abort()).toEqual([])
+    await next.commit(never)
+
+    expect((await harness.read(target))?.length).toBe(10)
+  })
+
   it('takes no credentials', () => {
     const url = new URL('tempurl:///staged/x')
     expect(() => harness.destination.check(url, { kind: 'basic' })).toThrow('takes no credentials')
@@ -109,7 +136,7 @@ describe.each(['virtual', 'staged'] as const)('a commit of a %s file that failed
     const staging = new BreakingStaging({ dir: harness.dir, reserveBytes: 0 })
     const target = targetOf(kind, 4)
     await staging.begin(target.marks.taskId, 'a.part')
-    const upload = new TempUrlUpload(staging, target, 'a.part')
+    const upload = new TempUrlUpload(staging, target, 'a.part', { partBytes: 4, kept: [] })
     await upload.putPart(
       { number: 1, offset: 0, length: 4 },
       (async function* () {

@@ -22,7 +22,7 @@ function decide(policy: IfExists, found: Found, url = named) {
     }
   }
   const at = (suffix: number) => ({ ...target, url: withSuffix(url, suffix) })
-  const placing = placeObject(finding, at, policy, { minLength: 10, maxLength: 10 }, never)
+  const placing = placeObject(finding, at, { policy, sidecars: [], plan: { minLength: 10, maxLength: 10 } }, never)
   return { placing, asked }
 }
 
@@ -36,7 +36,7 @@ const present = (change: object = {}): Found => ({
 
 describe('an object with', () => {
   it.each([
-    ['the same bytes', {}, { kind: 'reuse', suffix: 0, bytes: 10, sha256: null }],
+    ['the same bytes', {}, { kind: 'reuse', suffix: 0, bytes: 10, told: undefined }],
     ['other bytes of the same number', { contentId: 'other' }, undefined],
     ['fewer bytes', { length: 9 }, undefined],
     ['more bytes', { length: 11 }, undefined],
@@ -59,8 +59,20 @@ describe('where nobody may look', () => {
     // Left by an earlier attempt of this very task, if by anybody.
     ['fail', target.url, true]
   ])('the policy %s writes to %s, replacing: %s', async (policy, url, replace) => {
-    expect(await decide(policy, { status: 'unreadable' }, url).placing).toEqual({ kind: 'write', suffix: 0, replace })
+    expect(await decide(policy, { status: 'unreadable' }, url).placing).toEqual({
+      kind: 'write',
+      suffix: 0,
+      replace,
+      unseen: true
+    })
   })
+})
+
+it('a file of the file store is said to be there, and what to do about it', async () => {
+  const { placing } = decide('fail', present(), new URL('file:///folder/disk.raw'))
+
+  const message = expect.stringMatching(/^The file store holds an object.*object\.key_template.*object\.if_exists/)
+  await expect(placing).rejects.toMatchObject({ code: 'DEST_OBJECT_EXISTS', message })
 })
 
 it('an object of an earlier attempt of this task is written anew, whatever the policy', async () => {

@@ -39,6 +39,11 @@ it.each([
     { kind: 'temp_url', temp_url_sig: 'x', temp_url_expires: '1795330800' },
     '2026-11-22T07:00:00.000Z'
   ],
+  [
+    'a JSON Web Token',
+    { kind: 'bearer', token: `e30.${Buffer.from('{"exp":1795330800}').toString('base64url')}.c2ln` },
+    '2026-11-22T07:00:00.000Z'
+  ],
   ['a session', { kind: 's3_static', expires_at: '2026-11-22T07:00:00Z' }, '2026-11-22T07:00:00.000Z']
 ])('%s says until when it is good', (_case, credentials, expiry) => {
   expect(expiryOf(credentials)?.toISOString()).toBe(expiry)
@@ -48,6 +53,7 @@ it.each([
   [undefined],
   [{ kind: 'basic', username: 'u', password: 'X-Amz-Date=x&X-Amz-Expires=y' }],
   [{ kind: 'bearer', token: 'se=2020-01-01' }],
+  [{ kind: 'bearer', token: 'e30.bm90IGpzb24.c2ln' }],
   [{ kind: 'presigned', query: 'sig=abc' }]
 ])('%j says nothing', (credentials) => {
   expect(expiryOf(credentials)).toBeUndefined()

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll } from 'vitest'
 import type { Destination } from '../../../src/destinations/destination.ts'
 import type { Destinations } from '../../../src/destinations/registry.ts'
@@ -11,13 +12,27 @@ import { Secret } from '../../../src/domain/secret.ts'
 import { type Cancel, type ExportResult, type Failure, NO_LABELS, type Task } from '../../../src/domain/task.ts'
 import { Bandwidth } from '../../../src/export/bandwidth.ts'
 import { isCanceled } from '../../../src/export/canceled.ts'
-import { CancelRequested, type Claim, type TaskNote, type TaskStore } from '../../../src/export/ports.ts'
+import {
+  type BegunPart,
+  CancelRequested,
+  type Claim,
+  type Release,
+  type TaskNote,
+  type TaskStore
+} from '../../../src/export/ports.ts'
 import { runNextExport } from '../../../src/export/run-export.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import type { ImageSource } from '../../../src/images/image-source.ts'
 import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { createCompressors } from '../../../src/pipeline/compressors.ts'
+import { createOverlay } from '../../../src/scrub/create-overlay.ts'
+import { fileSystems } from '../../../src/scrub/filesystems/registry.ts'
+import type { GuestEditor } from '../../../src/scrub/guest-editor.ts'
+import type { DenyRule, PolicyFacts } from '../../../src/scrub/policy.ts'
+import type { ScrubRules } from '../../../src/scrub/profiles.ts'
+import { Scratch } from '../../../src/scrub/scratch.ts'
+import { FACTS, scrubPolicy } from '../../support/scrub-policy.ts'
 import { impatientRules } from '../../support/sending.ts'
 
 /** A raw image of 3 MiB, a third of it data. */
@@ -65,13 +80,20 @@ export const onlyDestination = (destination: Destination): Destinations => ({
 type Row = {
   status: Task['status']
   attempts: number
-  released: { readonly delayMs: number; readonly message: string }[]
+  released: Release[]
   uploadState: Claim['uploadState']
+  uploadIdentity: string | null
+  progress: Task['progress']
+  /** Of the upload, by number. */
+  parts: Map<number, BegunPart>
+  suffix: number
+  /** By other tasks. */
+  heldNames: Set<string>
   result?: ExportResult
   failure?: Failure
   message: string
   cancel?: Cancel
-} & { -readonly [K in keyof TaskNote]: TaskNote[K] }
+} & { -readonly [K in keyof Omit<TaskNote, 'uploadIdentity'>]: TaskNote[K] }
 
 /** One task in memory and a worker for it. The store's methods may be replaced to die at a moment of the test's choice. */
 export function oneTask(
@@ -79,10 +101,17 @@ export function oneTask(
   engine: ReturnType<typeof testEngine>,
   request: { exportFormat?: string; formatOptions?: Task['request']['formatOptions'] } & {
     options?: Partial<ExportOptions>
+    scrub?: {
+      rules?: Partial<ScrubRules>
+      deny?: readonly DenyRule[]
+      editors?: readonly GuestEditor[]
+      scratch?: Scratch
+    }
+    facts?: Partial<PolicyFacts>
   } = {}
 ) {
   const exportId = randomUUID()
-  const { options, ...wanted } = request
+  const { options, scrub = {}, facts, ...wanted } = request
   const task: Task = {
     id: taskId(randomUUID()),
     owner: ownerId('demo'),
@@ -103,6 +132,7 @@ export function oneTask(
     progress: null,
     failure: null,
     result: null,
+    scrubReport: null,
     warnings: [],
     cleanup: null,
     credentials: null,
@@ -117,7 +147,18 @@ export function oneTask(
     finishedAt: null,
     expiresAt: null
   }
-  const row: Row = { status: 'queued', attempts: 0, released: [], uploadState: null, message: '' }
+  const row: Row = {
+    status: 'queued',
+    attempts: 0,
+    released: [],
+    uploadState: null,
+    uploadIdentity: null,
+    progress: null,
+    parts: new Map(),
+    suffix: 0,
+    heldNames: new Set(),
+    message: ''
+  }
   const url = `memory://place/folder/${options?.object?.key_template ?? exportId}`
   const never = () => Promise.reject(new Error('not used by a worker'))
 
@@ -126,7 +167,7 @@ export function oneTask(
   }
 
   const tasks: TaskStore = {
-    exportableImage: never,
+    exportableImage: async () => ({ status: 'active', name: 'web', source: SOURCE, facts: { ...FACTS, ...facts } }),
     create: never,
     get: never,
     list: never,
@@ -145,7 +186,7 @@ export function oneTask(
       row.attempts++
       row.status = 'processing'
       return {
-        task: { ...task, attempts: row.attempts },
+        task: { ...task, attempts: row.attempts, progress: row.progress },
         epoch: row.attempts,
         spent: null,
         maxAttempts: 3,
@@ -153,23 +194,36 @@ export function oneTask(
         source: SOURCE,
         sealed: null,
         uploadState: row.uploadState,
+        uploadIdentity: row.uploadIdentity,
         objectUrl: url,
-        suffix: row.suffix ?? 0,
+        suffix: row.suffix,
         sent: row.sent ?? null,
         cancel: row.cancel ?? null
       }
     },
-    async heartbeat() {
+    async heartbeat(_claim, news) {
+      row.progress = news ?? row.progress
       return { cancel: row.cancel ?? null, bandwidthBps: undefined }
     },
     async note(_claim, note) {
       if (note.sent) refuseCanceled()
       Object.assign(row, note)
     },
-    async startTransfer(_claim, _progress, uploadState) {
+    async takeName(_claim, { suffix, name, warnings }) {
+      if (row.heldNames.has(name)) return false
+      Object.assign(row, { suffix, warnings })
+      return true
+    },
+    async startTransfer(_claim, progress, uploadState, uploadIdentity = null) {
       refuseCanceled()
-      row.status = 'transferring'
-      row.uploadState = uploadState
+      if (!isDeepStrictEqual(uploadState, row.uploadState)) row.parts.clear()
+      Object.assign(row, { status: 'transferring', progress, uploadState, uploadIdentity })
+    },
+    async noteParts(_claim, parts) {
+      for (const part of parts) row.parts.set(part.number, part)
+    },
+    async begunParts() {
+      return [...row.parts.values()].sort((a, b) => a.number - b.number)
     },
     async settleSuccess(_claim, result) {
       refuseCanceled()
@@ -185,7 +239,7 @@ export function oneTask(
     }
   }
 
-  const runOnce = () =>
+  const runOnce = (stopping = new AbortController().signal) =>
     runNextExport({
       tasks,
       images,
@@ -193,15 +247,22 @@ export function oneTask(
       limits: { maxVirtualSize: GiB },
       formats: createFormats(),
       engine,
+      scrubPolicy: scrubPolicy(scrub.rules, scrub.deny && { deny: scrub.deny }),
+      scrubbing: {
+        editors: scrub.editors ?? [],
+        fileSystems: fileSystems(),
+        overlay: createOverlay,
+        scratch: scrub.scratch ?? new Scratch({ root: '/nowhere', host: 'h', pid: 1, reserveBytes: 0 })
+      },
       retryRules: impatientRules(),
       bandwidth: new Bandwidth(undefined),
       destinations: onlyDestination(destination),
       opener: { open: () => new Secret({ kind: 'none' }) },
-      times: { leaseMs: 30_000 },
+      times: { leaseMs: 30_000, handOverMs: 100 },
       clock: () => performance.now(),
       log: silent,
       workerId: 'w'
-    })(new AbortController().signal)
+    })(stopping)
 
   return { task, row, tasks, url, runOnce }
 }

@@ -2,13 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { failure } from '../../../src/destinations/failures.ts'
 import { diskReaders } from '../../../src/disks/registry.ts'
 import { DestinationInvalid } from '../../../src/domain/destination-errors.ts'
-import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
+import { type ExportOptions, NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId } from '../../../src/domain/ids.ts'
 import { NO_LABELS } from '../../../src/domain/task.ts'
 import { preflightExport } from '../../../src/export/preflight-export.ts'
 import type { ExportBody } from '../../../src/export/resolve-request.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
 import { memoryDestination } from '../../support/memory-destination.ts'
+import { FACTS, scrubPolicy } from '../../support/scrub-policy.ts'
 import { IMAGE, imageFile, images, onlyDestination, SOURCE, silent } from './one-task.ts'
 
 const VIEWER = { owner: ownerId('demo'), userId: 'u', roles: ['member'], admin: false }
@@ -32,7 +33,7 @@ function ask(
 ) {
   return preflightExport({
     tasks: {
-      exportableImage: async () => ({ status: 'active', name: 'web', source: SOURCE }),
+      exportableImage: async () => ({ status: 'active', name: 'web', source: SOURCE, facts: FACTS }),
       pace: async () => undefined
     },
     images,
@@ -41,6 +42,7 @@ function ask(
     formats: createFormats(),
     destinations: onlyDestination(place.destination),
     log: silent,
+    scrubPolicy: scrubPolicy(),
     ...change
   })(VIEWER, { ...BODY, ...body })
 }
@@ -53,14 +55,15 @@ describe('a dry run', () => {
     expect(report.checks.map(({ id, skipped }) => [id, skipped ?? false])).toEqual([
       ['image.active', false],
       ['image.exportable', false],
+      ['scrub', true],
       ['format.supported', false],
       ['format.limit', false],
       ['dest.address_allowed', false],
+      ['credentials.lifetime', true],
       ['dest.auth', false],
       ['dest.limits', false],
       ['dest.collision', false],
-      ['quota', true],
-      ['credentials.lifetime', true]
+      ['quota', true]
     ])
     expect(report.checks.find(({ id }) => id === 'dest.limits')?.detail).toEqual({ parts: 3 })
     expect(report.estimate).toMatchObject({ bytesMin: IMAGE.length, bytesMax: IMAGE.length })
@@ -96,7 +99,7 @@ describe('a dry run', () => {
 
   it('looks at the destination even when the image cannot be exported, and the other way round', async () => {
     const tasks = {
-      exportableImage: async () => ({ status: 'queued', name: null, source: undefined }),
+      exportableImage: async () => ({ status: 'queued', name: null, source: undefined, facts: FACTS }),
       pace: async () => undefined
     }
 
@@ -145,12 +148,73 @@ describe('a dry run', () => {
     const lifetime = async (seconds: number) => {
       const query = `temp_url_expires=${Math.floor(Date.now() / 1000) + seconds}&temp_url_sig=x`
       const { checks } = await ask({ credentials: { kind: 'presigned', query } })
-      return checks.at(-1)
+      return checks.find(({ id }) => id === 'credentials.lifetime')
     }
 
     expect(await lifetime(3600)).toMatchObject({ ok: true, detail: { seconds_estimated: 3 } })
     expect(await lifetime(2)).toMatchObject({ ok: true, code: 'CREDENTIALS_MAY_EXPIRE_BEFORE_END' })
     expect(await lifetime(-10)).toMatchObject({ ok: false, code: 'DEST_CREDENTIALS_EXPIRED' })
+  })
+
+  describe('where nobody may look', () => {
+    const asking = async (options: Partial<ExportOptions>, failing?: (call: string) => void) => {
+      const place = memoryDestination({ blind: true, ...(failing && { failing }) })
+      const { checks } = await ask({ options: { ...NO_OPTIONS, ...options } }, place)
+      return { place, check: (id: string) => checks.find((one) => one.id === id) }
+    }
+
+    it('says that the policy may not be kept', async () => {
+      const { check } = await asking({ object: { if_exists: 'fail' } })
+
+      const detail = { decision: 'write', existing: 'unknown', object: expect.any(String) }
+      expect(check('dest.collision')).toMatchObject({ ok: true, code: 'COLLISION_NOT_SEEN', detail })
+    })
+
+    it('does not call it replacing by the policy fail, also under a name of its own', async () => {
+      const { check } = await asking({})
+
+      expect(check('dest.collision')).toMatchObject({ ok: true, detail: { decision: 'write', existing: 'unknown' } })
+    })
+
+    it.each(['ranges', 'full'] as const)(
+      'tries whether it can be verified by %s, and leaves nothing',
+      async (verify) => {
+        const { place, check } = await asking({ verify })
+
+        expect(check('dest.read_back')).toEqual({ id: 'dest.read_back', ok: true })
+        expect(place.calls).toContain('read')
+        expect(place.objects.size).toBe(0)
+      }
+    )
+
+    it('refuses to verify what may not be read, before anything is sent', async () => {
+      const { place, check } = await asking({ verify: 'full' }, (call) => {
+        if (call === 'read') throw failure('forbidden', 'memory')
+      })
+
+      const expected = { ok: false, code: 'DEST_FORBIDDEN', message: expect.stringContaining('verification') }
+      expect(check('dest.read_back')).toMatchObject(expected)
+      expect(place.objects.size).toBe(0)
+    })
+  })
+
+  it('asks nobody with credentials that have ended', async () => {
+    const place = memoryDestination({ checks: PASSING })
+    const query = `temp_url_expires=${Math.floor(Date.now() / 1000) - 10}&temp_url_sig=x`
+
+    const { checks } = await ask({ credentials: { kind: 'presigned', query } }, place)
+
+    expect(checks).toContainEqual({ id: 'dest.auth', ok: false, skipped: true })
+    expect(place.calls).toEqual([])
+  })
+
+  it('says of a check that could not be made why', async () => {
+    const checks = [{ id: 'dest.write_probe', run: async () => ({ skipped: 'it could not be removed' }) }] as const
+
+    const report = await ask({}, memoryDestination({ checks }))
+
+    const expected = { id: 'dest.write_probe', ok: true, skipped: true, detail: { why: 'it could not be removed' } }
+    expect(report.checks).toContainEqual(expected)
   })
 
   it('finds an address that is not allowed in its place among the checks', async () => {
@@ -164,7 +228,7 @@ describe('a dry run', () => {
 
     const { checks } = await ask({}, undefined, { destinations: onlyDestination(destination) })
 
-    expect(checks[4]).toMatchObject({ id: 'dest.address_allowed', ok: false, code: 'DEST_ADDRESS_FORBIDDEN' })
+    expect(checks[5]).toMatchObject({ id: 'dest.address_allowed', ok: false, code: 'DEST_ADDRESS_FORBIDDEN' })
     expect(place.calls).toEqual([])
   })
 

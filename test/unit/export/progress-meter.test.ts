@@ -10,7 +10,7 @@ const never = new AbortController().signal
 
 function meterAt(percent = 0) {
   const time = { at: 1_000_000 }
-  const meter = new ProgressMeter(() => time.at, percent, undefined, new Bandwidth(undefined))
+  const meter = new ProgressMeter(() => time.at, { percent }, undefined, new Bandwidth(undefined))
   return { meter, time }
 }
 const FILE = { length: 4 * MiB, exact: true, measured: false }
@@ -65,6 +65,43 @@ describe('bytes', () => {
     expect(meter.look()).toMatchObject({ sent: MiB, acked: MiB, throttled: true })
   })
 
+  it('that an earlier attempt has sent count from the beginning, but not for the rate', async () => {
+    const { meter, time } = meterAt()
+    meter.enter('transferring')
+    meter.look()
+    time.at += 1000
+    meter.sending(FILE, [
+      { number: 1, bytes: MiB },
+      { number: 2, bytes: MiB }
+    ])
+    expect(meter.look()).toMatchObject({ sent: 2 * MiB, acked: 2 * MiB, bytesPerSecond: null })
+
+    const { upload } = memoryUpload(4 * MiB, { partBytes: MiB })
+    await meter.counted(upload).putPart({ number: 3, offset: 2 * MiB, length: MiB }, chunks(MiB), never)
+
+    expect(meter.look()).toMatchObject({ sent: 3 * MiB, acked: 3 * MiB })
+  })
+
+  it('that are sent again are counted: what was taken of a part that failed, all of one that was lost', async () => {
+    const { meter } = meterAt()
+    meter.sending(FILE)
+    const part = { number: 1, offset: 0, length: MiB }
+    const refusing = memoryUpload(4 * MiB, {
+      put: async (_part, body) => {
+        for await (const _chunk of body);
+        throw failure('throttled', 'memory')
+      }
+    })
+    await expect(meter.counted(refusing.upload).putPart(part, chunks(1000), never)).rejects.toThrow()
+    expect(meter.look()).not.toHaveProperty('resent')
+
+    const upload = meter.counted(memoryUpload(4 * MiB, { partBytes: MiB }).upload, new Set([2]))
+    await upload.putPart({ number: 2, offset: MiB, length: MiB }, chunks(MiB), never)
+    expect(meter.look().resent).toBe(MiB)
+    await meter.counted(memoryUpload(4 * MiB, { partBytes: MiB }).upload).putPart(part, chunks(MiB), never)
+    expect(meter.look().resent).toBe(MiB + 1000)
+  })
+
   it('of the disk are data that was read, once, and the zeros between', async () => {
     const { meter } = meterAt()
     const disk = meter.watched(
@@ -111,6 +148,16 @@ describe('rates', () => {
     meter.enter('verifying')
     expect(meter.look()).toMatchObject({ bytesPerSecond: null, secondsLeft: null, stalled: false })
   })
+})
+
+it('a destination that is given nothing has not stalled while parts pass that it has already', () => {
+  const { meter, time } = meterAt()
+  meter.enter('transferring')
+  for (const share of [0.1, 0.2]) {
+    time.at += 50_000
+    meter.share(share)
+  }
+  expect(meter.look().stalled).toBe(false)
 })
 
 it('a destination that takes nothing for a minute has stalled', () => {

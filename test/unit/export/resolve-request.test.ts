@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { Destination } from '../../../src/destinations/destination.ts'
+import { DestinationInvalid } from '../../../src/domain/destination-errors.ts'
 import type { ExportOptions } from '../../../src/domain/export-options.ts'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
@@ -9,6 +11,7 @@ import { estimateOf } from '../../../src/export/estimate.ts'
 import { resolveRequest } from '../../../src/export/resolve-request.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
 import { memoryDestination } from '../../support/memory-destination.ts'
+import { FACTS, scrubPolicy } from '../../support/scrub-policy.ts'
 import { onlyDestination, SOURCE } from './one-task.ts'
 
 const VIEWER = { owner: ownerId('demo'), userId: 'u', roles: ['member'], admin: false }
@@ -16,13 +19,21 @@ const IDS = { task: taskId('11111111-1111-4111-8111-111111111111'), exportId: '2
 
 const resolve = (
   options: Partial<ExportOptions>,
-  more: { place?: Parameters<typeof memoryDestination>[0]; exportTo?: string; name?: string } = {}
+  more: {
+    place?: Parameters<typeof memoryDestination>[0]
+    exportTo?: string
+    name?: string
+    change?: Partial<Destination>
+  } = {}
 ) =>
   resolveRequest(
     {
-      tasks: { exportableImage: async () => ({ status: 'active', name: more.name ?? null, source: SOURCE }) },
+      tasks: {
+        exportableImage: async () => ({ status: 'active', name: more.name ?? null, source: SOURCE, facts: FACTS })
+      },
+      scrubPolicy: scrubPolicy(),
       formats: createFormats(),
-      destinations: onlyDestination(memoryDestination(more.place).destination)
+      destinations: onlyDestination({ ...memoryDestination(more.place).destination, ...more.change })
     },
     VIEWER,
     IDS,
@@ -59,14 +70,43 @@ describe('the name of the object', () => {
   })
 })
 
+describe('a name that the destination cannot take', () => {
+  const tooLong = (named: string) => ({
+    check: (url: URL) => {
+      const bad = url.pathname.includes(named)
+      if (bad) throw new DestinationInvalid('DEST_URL_INVALID', '/export_to', 'export_to: a name is too long.')
+    }
+  })
+
+  it('is blamed on the template that makes it', async () => {
+    const options = { object: { key_template: 'long/{ext}' } }
+
+    await expect(resolve(options, { change: tooLong('long') })).rejects.toMatchObject({
+      code: 'KEY_TEMPLATE_INVALID',
+      pointer: '/object/key_template',
+      message: 'object.key_template: a name is too long.'
+    })
+  })
+
+  it('is not, where the place is what cannot be taken', async () => {
+    const options = { object: { key_template: 'long/{ext}' } }
+
+    await expect(resolve(options, { change: tooLong('folder') })).resolves.toBeDefined()
+  })
+})
+
 describe('options that cannot be carried out are refused with their pointer', () => {
   const signed = { place: { namesObject: true } } as const
+  const writing = { place: { writesOnly: true } } as const
   it.each([
     ['what the destination cannot do', { object: { storage_class: 'COLD' } }, {}, '/object/storage_class'],
     ['another', { object: { tags: { a: 'b' } } }, { place: { objectOptions: ['metadata'] } }, '/object/tags'],
     ['a name for a signed URL', { object: { key_template: 'x' } }, signed, '/object/key_template'],
     ['another name for a signed URL', { object: { if_exists: 'suffix' } }, signed, '/object/if_exists'],
     ['something beside a signed URL', { sidecars: ['sha256'] }, signed, '/sidecars'],
+    ['reading with a signature to write', { verify: 'full' }, writing, '/verify'],
+    ['a sample with a signature to write', { verify: 'ranges' }, writing, '/verify'],
+    ['an object that cannot be read', { object: { if_exists: 'reuse' } }, writing, '/object/if_exists'],
     ['a temporary URL elsewhere', { tempUrl: { ttl_seconds: 60 } }, {}, '/temp_url'],
     ['no address', { tempUrl: { ip_range: '1.2.3' } }, { exportTo: 'tempurl:' }, '/temp_url/ip_range'],
     ['a network of no size', { tempUrl: { ip_range: '1.2.3.4/33' } }, { exportTo: 'tempurl:' }, '/temp_url/ip_range'],

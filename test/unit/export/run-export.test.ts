@@ -204,6 +204,7 @@ describe('an object that is not what was sent', () => {
       status: 'failure',
       failure: { code: 'VERIFY_FAILED', phase: 'verifying', attempts: 3 }
     })
+    expect(row.message).not.toContain('again')
     expect(place.objects.size).toBe(0)
   })
 

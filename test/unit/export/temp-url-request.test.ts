@@ -26,16 +26,22 @@ describe('a temporary URL', () => {
     ['vmdk', {}, 'etag', 'staged', 'full'],
     ['ova', {}, 'etag', 'staged', 'full']
   ] as const)('of %s %o, verify %s, is %s and read back: %s', (name, options, verify, kind, verified) => {
-    const plan = tempUrlPlan(formatOf(name, options), optionsWith({ verify }), TASK)
+    const plan = tempUrlPlan(formatOf(name, options), optionsWith({ verify }), TASK, false)
 
     expect(plan.place.href).toBe(`tempurl:///${kind}`)
     expect(plan.options.verify).toBe(verified)
   })
 
+  it('is kept where the disk is changed on its way, since it cannot be made again from the image', () => {
+    const plan = tempUrlPlan(formatOf('raw', {}), NO_OPTIONS, TASK, true)
+
+    expect(plan.place.href).toBe('tempurl:///staged')
+  })
+
   it('is named after the image and the task, or by its template', () => {
     const named = optionsWith({ object: { key_template: 'x.{ext}' } })
-    expect(tempUrlPlan(formatOf('raw', {}), NO_OPTIONS, TASK).template).toBe('{image_name}-43215678.{ext}')
-    expect(tempUrlPlan(formatOf('raw', {}), named, TASK).template).toBe('x.{ext}')
+    expect(tempUrlPlan(formatOf('raw', {}), NO_OPTIONS, TASK, false).template).toBe('{image_name}-43215678.{ext}')
+    expect(tempUrlPlan(formatOf('raw', {}), named, TASK, false).template).toBe('x.{ext}')
   })
 
   it.each([

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { capabilitiesOf } from '../../../src/compose/capabilities.ts'
 import { readConfig } from '../../../src/config.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
+import { scrubPolicy } from '../../support/scrub-policy.ts'
 import { appOver, MemoryService, token } from './memory-service.ts'
 
 type Shown = {
@@ -46,16 +47,36 @@ describe('GET /v2/capabilities', () => {
     }
   })
 
-  test('says what is limited, what is used, and that nothing is scrubbed', async () => {
+  test('says what is limited, what is used, and what is scrubbed', async () => {
     const config = readConfig({ QUOTA_ACTIVE_TASKS: '5', RATE_LIMIT_WRITES: '0' }, { split: false })
     const tasks = { usage: async () => ({ activeTasks: 3, bytesToday: 42 }) }
-    const parts = { config, tasks, formats: createFormats(), destinations: { all: [] }, diskFormats: ['raw'] }
+    const parts = {
+      config,
+      tasks,
+      formats: createFormats(),
+      destinations: { all: [] },
+      diskFormats: ['raw'],
+      scrubPolicy: scrubPolicy({ minimum: 'generalize', required: ['logs'], generalize: ['-mail-spools'] })
+    }
     const limited = appOver(new MemoryService(), { capabilities: capabilitiesOf(parts) })
 
     expect((await limited.inject({ url: '/v2/capabilities', headers: token('demo') })).json()).toMatchObject({
       source_formats: ['raw'],
       quotas: { active_tasks: { limit: 5, used: 3 }, bytes_per_day: { limit: null, used: 42 } },
-      scrub: { profiles: [], note: expect.stringContaining('leave as they are stored') },
+      scrub: {
+        profiles: ['none', 'metadata', 'generalize', 'custom'],
+        default: 'metadata',
+        minimum: 'generalize',
+        minimum_property: 'export_scrub',
+        steps: expect.arrayContaining([
+          { id: 'logs', about: expect.any(String), generalizes: true, required: true },
+          { id: 'mail-spools', about: expect.any(String), generalizes: false, required: false },
+          { id: 'ssh-user-keys', about: expect.any(String), generalizes: false, required: false }
+        ]),
+        on_unrecognized_os: 'fail',
+        secrets: 'report'
+      },
+      export_denied_by: ['export_allowed=false'],
       limits: {
         body_bytes: 65_536,
         json_depth: 32,

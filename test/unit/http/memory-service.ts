@@ -30,6 +30,7 @@ import type { TaskUses } from '../../../src/http/uses.ts'
 import type { Library } from '../../../src/library/library.ts'
 import type { ImageFields } from '../../../src/library/ports.ts'
 import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
+import { scrubPolicy } from '../../support/scrub-policy.ts'
 import { memoryLife } from './memory-life.ts'
 
 const hashers = createHashers(1)
@@ -217,12 +218,12 @@ export class MemoryService {
   #resolve(viewer: Viewer, body: ExportBody) {
     const tasks = {
       exportableImage: async (_viewer: Viewer, id: ImageId) => {
-        const { status, name } = this.#visibleImage(viewer, id)
-        return { status, name, source: undefined }
+        const { status, name, owner, visibility, properties } = this.#visibleImage(viewer, id)
+        return { status, name, source: undefined, facts: { owner, visibility, properties } }
       }
     }
     const ids = { task: taskId(randomUUID()), exportId: randomUUID() }
-    return resolveRequest({ tasks, formats, destinations }, viewer, ids, body)
+    return resolveRequest({ tasks, formats, destinations, scrubPolicy: scrubPolicy() }, viewer, ids, body)
   }
 
   #visibleImage(viewer: Viewer, id: ImageId): Image {
@@ -264,7 +265,8 @@ export const appOver = (service: MemoryService, change: Partial<AppParts> = {}) 
       tasks: { usage: async () => ({ activeTasks: 0, bytesToday: 0 }) },
       formats,
       destinations,
-      diskFormats: ['raw', 'qcow2']
+      diskFormats: ['raw', 'qcow2'],
+      scrubPolicy: scrubPolicy()
     }),
     ...change
   })
@@ -328,6 +330,7 @@ const BLANK_TASK: Omit<Task, 'id' | 'exportId' | 'createdAt' | 'updatedAt'> = {
   progress: null,
   failure: null,
   result: null,
+  scrubReport: null,
   warnings: [],
   cleanup: null,
   credentials: null,

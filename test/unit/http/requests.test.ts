@@ -136,7 +136,7 @@ describe('what a client writes on its task', () => {
     [{ tags: ['a,b'] }, '/tags/0'],
     [{ tags: [''] }, '/tags/0'],
     [{ tags: Array.from({ length: 51 }, String) }, '/tags'],
-    [{ metadata: { 'a b': 'x' } }, '/metadata'],
+    [{ metadata: { 'a b': 'x' } }, '/metadata/a b'],
     [{ metadata: { a: 1 } }, '/metadata/a'],
     [{ description: 'x'.repeat(1025) }, '/description'],
     [{ priority: 'urgent' }, '/priority'],

@@ -491,6 +491,7 @@ describe('what is shown of a task that goes on', () => {
       bytes_zero: 100,
       bytes_sent: 900,
       bytes_acked: 800,
+      bytes_resent: 0,
       rate_bps: 50,
       eta_seconds: 90,
       eta: '2026-11-22T07:01:30Z',

@@ -54,6 +54,7 @@ describe('POST /v2/tasks', () => {
       phase: 'accepted',
       progress: null,
       queue: null,
+      scrub_report: null,
       failure: null,
       warnings: [],
       cleanup: null,
