@@ -11,11 +11,12 @@ export type AttemptTimes = { readonly leaseMs: number; readonly handOverMs: numb
 
 /**
  * What was sent and cannot be seen yet; `what` says so in plain words. With `resumable` it is left to the next attempt, unless
- * there will be none.
+ * there will be none. With `unrecorded` nobody else can know of it.
  */
 export type PartialUpload = {
   readonly what: string
   readonly resumable: boolean
+  readonly unrecorded?: boolean
   remove(signal: AbortSignal): Promise<Removed>
 }
 

@@ -29,7 +29,10 @@ export async function beginUpload(
   const begun = new Set(earlier.map(({ number }) => number))
   const resumed = await resume(uses.log, attempt, job, target, identity, earlier)
   const { upload, kept } = resumed ?? (await openAnew())
-  attempt.partial = { what: 'the partial upload', remove: () => upload.abort(), resumable: resumed !== undefined }
+  const isNew = resumed === undefined
+  // Where there is no state, what it would remove is what stands at the object's name.
+  const unrecorded = isNew && upload.state !== null
+  attempt.partial = { what: 'the partial upload', remove: () => upload.abort(), resumable: !isNew, unrecorded }
   return { upload, kept, begun }
 
   async function openAnew() {

@@ -93,11 +93,13 @@ function causeOf({ claim, signal, cleanup }: Attempt, error: unknown): unknown {
 
 /**
  * What was sent of a file stays for the next attempt, where that can go on with it. All else is removed; but of an attempt that
- * has lost its lease by whoever holds it now: the name of the object is the same, and it may be theirs already.
+ * has lost its lease by whoever holds it now, if they can know of it: the name of the object is the same, and it may be theirs
+ * already.
  */
 async function abandon(attempt: Attempt, { status }: Ending, cause: unknown): Promise<void> {
   const { partial, cleanup } = attempt
-  if (!partial || status === 'lost' || (status === 'again' && partial.resumable)) return
+  const isTheirs = status === 'lost' && !partial?.unrecorded
+  if (!partial || isTheirs || (status === 'again' && partial.resumable)) return
   attempt.partial = undefined
   await cleanup.remove(partial.what, partial.remove, cause instanceof WorkerStopping ? STOPPING_REMOVAL_MS : undefined)
 }

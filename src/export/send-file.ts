@@ -51,7 +51,7 @@ export async function sendFile(
   meter.sending(file, kept)
   await uses.tasks.startTransfer(claim, meter.look(), upload.state, identity)
   const resumable = destination.resume !== undefined && isResumable(upload.state)
-  if (attempt.partial) attempt.partial = { ...attempt.partial, resumable }
+  if (attempt.partial) attempt.partial = { ...attempt.partial, resumable, unrecorded: false }
 
   const parts = Math.ceil(file.length / upload.partBytes)
   const about = { taskId: claim.task.id, attempt: claim.task.attempts }

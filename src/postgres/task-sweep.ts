@@ -42,7 +42,7 @@ const endAbandonedCancels = (pool: pg.Pool, keepMs: number): Promise<TaskId[]> =
     return rows.map(({ id }) => taskId(id))
   })
 
-/** Past the deadline or the last attempt, and nothing left to remove, or nobody left to do it. */
+/** Past the deadline or the last attempt, and nothing left to remove, or nobody left to do it; see endAbandonedCancels. */
 async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
   const { rows } = await pool.query<{ id: string }>(
     `update tasks
@@ -55,7 +55,7 @@ async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
               'actor', 'operator', 'retriable', true, 'phase', status, 'attempts', attempts)
       where ${ONGOING} and ${UNHELD} and cancel_requested_at is null
         and (now() >= deadline or attempts >= max_attempts)
-        and (upload_state is null or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
+        and ((status = 'queued' and upload_state is null) or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
         and not (status = 'queued' and now() < deadline)
      returning id`,
     [keepMs, CLEANING_ATTEMPTS]

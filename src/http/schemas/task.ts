@@ -116,7 +116,10 @@ const progress = Type.Object(
 const queue = Type.Object(
   {
     position: Type.Integer({ description: 'From 1 on; what is behind 1000 others is 1001' }),
-    ahead: Type.Integer({ description: 'Tasks of all projects that will be started before it' })
+    ahead: Type.Integer({
+      description:
+        'Tasks of all projects that will be started before it, if those that wait are as large as this one; limits of hosts and projects are left out'
+    })
   },
   { description: 'Of a task that waits, when it is shown; null otherwise, in lists, and when it was just created' }
 )

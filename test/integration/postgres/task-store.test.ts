@@ -257,6 +257,17 @@ describe('the sweep', () => {
     expect(await sealedBytes(id)).toBeNull()
   })
 
+  it('has what a last attempt may have begun removed first, though it died before it could write that down', async () => {
+    const id = await created()
+    for (let attempt = 1; attempt <= settings.maxAttempts; attempt++) {
+      await claimed()
+      await leaseRunsOut(id)
+    }
+
+    expect(await store.sweep()).toMatchObject({ failed: [], due: [{ taskId: id }] })
+    expect(await claimed()).toMatchObject({ spent: 'attempts', uploadState: null })
+  })
+
   it('ends a task past its deadline that no worker took', async () => {
     const id = await created()
     await database.pool.query(`update tasks set deadline = now() - interval '1 second'`)

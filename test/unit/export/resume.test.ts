@@ -206,7 +206,7 @@ describe('an upload that broke off', () => {
     expect(to.unfinished.size).toBe(0)
   })
 
-  it('is looked for when its worker was lost before it could be written down', async () => {
+  it('is removed by a worker that loses its task before it could be written down, and looked for by the next', async () => {
     const to = place()
     const states: unknown[] = []
     const discard: Destination['discard'] = async (_target, state) => {
@@ -217,7 +217,7 @@ describe('an upload that broke off', () => {
     const { startTransfer } = tasks
     tasks.startTransfer = () => Promise.reject(new LeaseLost('somebody else has it'))
     await runOnce()
-    expect([to.unfinished.size, to.count('abort'), states]).toEqual([1, 0, []])
+    expect([to.unfinished.size, to.count('abort'), states]).toEqual([0, 1, []])
 
     Object.assign(tasks, { startTransfer })
     await runOnce()
