@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { withSuffix } from './key-template.ts'
+import { withSuffix } from './requests/key-template.ts'
 import type { Where } from './upload-target.ts'
 
 /** Credentials that choose a service by another address than that of the object. */

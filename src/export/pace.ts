@@ -1,5 +1,5 @@
 import { KiB, MiB } from '../domain/bytes.ts'
-import type { Bandwidth } from './bandwidth.ts'
+import type { Bandwidth } from './attempt/bandwidth.ts'
 
 /** One slice takes about so long, so that a slow upload goes on evenly and nobody takes it for stalled. */
 const SLICE_SECONDS = 0.05

@@ -1,7 +1,7 @@
 import type { Credentials, Marks, UploadTarget } from '../destinations/destination.ts'
 import type { ObjectOptions } from '../domain/export-options.ts'
 import type { Secret } from '../domain/secret.ts'
-import { withSuffix } from './key-template.ts'
+import { withSuffix } from './requests/key-template.ts'
 
 /** What does not change about where an export goes. */
 export type Where = {

@@ -1,7 +1,7 @@
 import { type Checksum, type ExportOptions, NO_OPTIONS, type Sidecar } from '../domain/export-options.ts'
 import { hintIn } from '../domain/hint.ts'
 import { NO_LABELS, type TaskLabels } from '../domain/task.ts'
-import type { PreflightReport } from '../export/preflight-export.ts'
+import type { PreflightReport } from '../export/requests/preflight-export.ts'
 import type { LabelFields, OptionFields } from './schemas/export-request.ts'
 import type { PreflightAnswer } from './schemas/preflight.ts'
 

@@ -1,7 +1,7 @@
 import { NO_OPTIONS } from '../domain/export-options.ts'
 import { imageId, type OwnerId } from '../domain/ids.ts'
 import { NO_LABELS } from '../domain/task.ts'
-import type { ExportBody } from '../export/resolve-request.ts'
+import type { ExportBody } from '../export/requests/resolve-request.ts'
 import { invalidRequest } from './request-refused.ts'
 import { REQUEST_TOKEN } from './request-token.ts'
 import type { RackspaceBody } from './schemas/export-request.ts'

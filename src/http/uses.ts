@@ -2,13 +2,13 @@ import type { Credentials } from '../destinations/destination.ts'
 import type { TaskId } from '../domain/ids.ts'
 import type { Task, TaskSummary } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
-import type { TaskPatch } from '../export/change-task.ts'
-import type { Created } from '../export/create-export.ts'
 import type { OnceAsked } from '../export/once.ts'
-import type { PreflightReport } from '../export/preflight-export.ts'
-import type { ExportBody } from '../export/resolve-request.ts'
+import type { TaskPatch } from '../export/requests/change-task.ts'
+import type { Created } from '../export/requests/create-export.ts'
+import type { PreflightReport } from '../export/requests/preflight-export.ts'
+import type { ExportBody } from '../export/requests/resolve-request.ts'
+import type { TaskWatch } from '../export/requests/task-watch.ts'
 import type { TaskQuery } from '../export/task-query.ts'
-import type { TaskWatch } from '../export/task-watch.ts'
 
 /** What the routes of tasks need. Every expected failure is an ExportError, which `errors.ts` turns into an answer. */
 export interface TaskUses {

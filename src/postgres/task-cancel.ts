@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { taskId } from '../domain/ids.ts'
 import { isTerminal } from '../domain/task.ts'
-import { CANCELING, canceledEnding } from '../export/canceled.ts'
+import { CANCELING, canceledEnding } from '../export/attempt/canceled.ts'
 import type { TaskStore } from '../export/ports.ts'
 import { inTransaction } from './pool.ts'
 import { cancelOf, type TaskRow, taskOf } from './task-row.ts'

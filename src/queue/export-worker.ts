@@ -1,4 +1,4 @@
-import { WorkerStopping } from '../export/attempt.ts'
+import { WorkerStopping } from '../export/attempt/attempt.ts'
 import type { Log } from '../export/ports.ts'
 import { openWorker, type QueueBackend, reportOutage } from './backend.ts'
 

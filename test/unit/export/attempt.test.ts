@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { Attempt, DeadlinePassed, WorkerStopping } from '../../../src/export/attempt.ts'
-import { Bandwidth } from '../../../src/export/bandwidth.ts'
+import { Attempt, DeadlinePassed, WorkerStopping } from '../../../src/export/attempt/attempt.ts'
+import { Bandwidth } from '../../../src/export/attempt/bandwidth.ts'
 import { CancelRequested, type Claim, LeaseLost, type Orders, type TaskStore } from '../../../src/export/ports.ts'
 import { aClaim } from './a-claim.ts'
 import { silent } from './one-task.ts'

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Bandwidth } from '../../../src/export/bandwidth.ts'
+import { Bandwidth } from '../../../src/export/attempt/bandwidth.ts'
 
 /** A clock that moves only when somebody waits. */
 function slowly(bytesPerSecond: number) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { NO_LABELS } from '../../../src/domain/task.ts'
-import { checkLimits } from '../../../src/export/check-limits.ts'
+import { checkLimits } from '../../../src/export/requests/check-limits.ts'
 
 const NOW = new Date('2026-11-22T06:00:00Z')
 const maxima = { attempts: 5, deadlineSeconds: 3600, keepSeconds: 7200 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Found } from '../../../src/destinations/destination.ts'
 import type { IfExists } from '../../../src/domain/export-options.ts'
-import { placeObject } from '../../../src/export/collision.ts'
-import { withSuffix } from '../../../src/export/key-template.ts'
+import { placeObject } from '../../../src/export/checks/collision.ts'
+import { withSuffix } from '../../../src/export/requests/key-template.ts'
 import { memoryDestination } from '../../support/memory-destination.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { expiryOf } from '../../../src/export/credentials-lifetime.ts'
+import { expiryOf } from '../../../src/export/checks/credentials-lifetime.ts'
 
 it.each([
   [

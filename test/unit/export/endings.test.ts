@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { failure } from '../../../src/destinations/failures.ts'
 import { StagingFull } from '../../../src/domain/temp-url-errors.ts'
-import { DeadlinePassed, WorkerStopping } from '../../../src/export/attempt.ts'
-import { endingOf } from '../../../src/export/endings.ts'
+import { DeadlinePassed, WorkerStopping } from '../../../src/export/attempt/attempt.ts'
+import { endingOf } from '../../../src/export/attempt/endings.ts'
 import { CancelRequested, LeaseLost } from '../../../src/export/ports.ts'
 import { aClaim } from './a-claim.ts'
 

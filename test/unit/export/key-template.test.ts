@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { parseTarget } from '../../../src/destinations/target.ts'
 import { KeyTemplateInvalid } from '../../../src/domain/export-errors.ts'
-import { besideIt, type KeyValues, objectUrlOf, timesOf, withSuffix } from '../../../src/export/key-template.ts'
+import {
+  besideIt,
+  type KeyValues,
+  objectUrlOf,
+  timesOf,
+  withSuffix
+} from '../../../src/export/requests/key-template.ts'
 
 const VALUES: KeyValues = {
   export_id: 'e-1',

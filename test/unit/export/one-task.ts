@@ -10,8 +10,9 @@ import { type ExportOptions, NO_OPTIONS } from '../../../src/domain/export-optio
 import { imageId, ownerId, taskId } from '../../../src/domain/ids.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import { type Cancel, type ExportResult, type Failure, NO_LABELS, type Task } from '../../../src/domain/task.ts'
-import { Bandwidth } from '../../../src/export/bandwidth.ts'
-import { isCanceled } from '../../../src/export/canceled.ts'
+import { Bandwidth } from '../../../src/export/attempt/bandwidth.ts'
+import { isCanceled } from '../../../src/export/attempt/canceled.ts'
+import { runNextExport } from '../../../src/export/attempt/run-export.ts'
 import {
   type BegunPart,
   CancelRequested,
@@ -20,7 +21,6 @@ import {
   type TaskNote,
   type TaskStore
 } from '../../../src/export/ports.ts'
-import { runNextExport } from '../../../src/export/run-export.ts'
 import { createFormats } from '../../../src/formats/registry.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import type { ImageSource } from '../../../src/images/image-source.ts'

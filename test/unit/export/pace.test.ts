@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
-import { Bandwidth } from '../../../src/export/bandwidth.ts'
+import { Bandwidth } from '../../../src/export/attempt/bandwidth.ts'
 import { Pace } from '../../../src/export/pace.ts'
 
 const never = new AbortController().signal

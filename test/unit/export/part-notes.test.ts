@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Part } from '../../../src/destinations/destination.ts'
-import { PartNotes } from '../../../src/export/part-notes.ts'
+import { PartNotes } from '../../../src/export/attempt/part-notes.ts'
 import type { BegunPart } from '../../../src/export/ports.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { failure } from '../../../src/destinations/failures.ts'
 import { MiB } from '../../../src/domain/bytes.ts'
-import { Bandwidth } from '../../../src/export/bandwidth.ts'
-import { ProgressMeter } from '../../../src/export/progress-meter.ts'
+import { Bandwidth } from '../../../src/export/attempt/bandwidth.ts'
+import { ProgressMeter } from '../../../src/export/attempt/progress-meter.ts'
 import { memoryDisk } from '../../support/memory-disk.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
 

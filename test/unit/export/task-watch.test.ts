@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { type TaskId, taskId } from '../../../src/domain/ids.ts'
-import { TaskWatch } from '../../../src/export/task-watch.ts'
+import { TaskWatch } from '../../../src/export/requests/task-watch.ts'
 import { silent } from './one-task.ts'
 
 const A = taskId('a')

@@ -1,0 +1,83 @@
+import type { Removed } from '../../destinations/destination.ts'
+import { isOurs } from '../checks/collision.ts'
+import type { Committed } from '../proof/prove.ts'
+import { NO_FILE, uploadTarget } from '../upload-target.ts'
+import type { Attempt } from './attempt.ts'
+import type { ExportJob } from './export-job.ts'
+
+/** What an attempt before this one has finished sending, if it stands complete at its place: its worker died after that. */
+export async function committedBefore(
+  { claim, where, destination }: ExportJob,
+  signal: AbortSignal
+): Promise<Committed | undefined> {
+  const { sent, suffix } = claim
+  if (!sent) return undefined
+  const target = uploadTarget(where, { suffix, replace: true }, { ...NO_FILE, length: sent.bytes })
+  const found = await destination.find(target, signal)
+  if (found.status !== 'present' || found.length !== sent.bytes || !isOurs(found, target)) return undefined
+  return { target, sent, location: target.url.href }
+}
+
+/** Leaves nothing of a canceled task: not what was being sent, and not an object that was complete before anybody heard of it. */
+export async function removeAll(attempt: Attempt, job: ExportJob): Promise<void> {
+  const { cleanup, signal } = attempt
+  try {
+    const committed = await committedBefore(job, signal)
+    if (committed) {
+      await cleanup.remove('the written object', (stop) =>
+        job.destination.remove(committed.target, stop).then(() => ['object'])
+      )
+    }
+  } catch (error) {
+    signal.throwIfAborted()
+    cleanup.failed('the object, if it was complete already', error)
+  }
+  await removeLeftovers(attempt, job)
+}
+
+/**
+ * Takes over what was being sent when an earlier attempt ended: as `attempt.partial` where it may be gone on with, otherwise it
+ * is removed.
+ */
+export async function takeOver(attempt: Attempt, job: ExportJob): Promise<void> {
+  if (mayGoOn(job)) attempt.partial = { what: LEFTOVERS, remove: (signal) => discard(job, signal), resumable: true }
+  else await removeLeftovers(attempt, job)
+}
+
+/** Whether what an earlier attempt has sent is of use to this one; only the file itself tells for sure. */
+export const mayGoOn = ({ claim, destination }: Pick<ExportJob, 'claim' | 'destination'>): boolean =>
+  destination.resume !== undefined && !claim.spent && claim.uploadState !== null && claim.uploadIdentity !== null
+
+/** Removes what was taken over, if it still is. @throws what its destination answered: sending more would make us forget it */
+export async function removePartial(attempt: Attempt): Promise<void> {
+  const { partial, cleanup, signal } = attempt
+  if (!partial) return
+  attempt.partial = undefined
+  try {
+    cleanup.add(await partial.remove(signal))
+  } catch (error) {
+    cleanup.failed(partial.what, error)
+    throw error
+  }
+}
+
+const LEFTOVERS = 'what an earlier attempt had sent'
+
+const discard = ({ claim, destination, where }: ExportJob, signal: AbortSignal): Promise<Removed> =>
+  destination.discard(uploadTarget(where, { suffix: claim.suffix, replace: true }, NO_FILE), claim.uploadState, signal)
+
+/** Removes what was being sent when an earlier attempt ended without a word. */
+async function removeLeftovers({ claim, cleanup, signal }: Attempt, job: ExportJob): Promise<void> {
+  const isFirst = claim.epoch === 1
+  if (isFirst) return
+  try {
+    cleanup.add(await discard(job, signal))
+  } catch (error) {
+    if (claim.cancel) signal.throwIfAborted() // another worker can do it
+    // Where nothing was written down there is most likely nothing.
+    if (!claim.uploadState) return
+    cleanup.failed(LEFTOVERS, error)
+    // Sending more would make us forget it; an attempt that may only end the task ends it all the same.
+    if (!claim.spent && !claim.cancel) throw error
+  }
+}

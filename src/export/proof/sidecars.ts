@@ -1,0 +1,121 @@
+import type { Destination, UploadTarget } from '../../destinations/destination.ts'
+import { failure } from '../../destinations/failures.ts'
+import { ExportError } from '../../domain/errors.ts'
+import type { IfExists, Sidecar } from '../../domain/export-options.ts'
+import type { Warning } from '../../domain/task.ts'
+import { Retries, type RetryRules } from '../../pipeline/retries.ts'
+import { hasOwnName, placeName } from '../checks/collision.ts'
+import type { Log } from '../ports.ts'
+import { besideIt } from '../requests/key-template.ts'
+import { type ManifestFacts, readSmall, understoodManifest } from './manifest.ts'
+import { SIDECAR_ENDINGS, type SidecarText, sidecarText } from './sidecar-text.ts'
+
+export type Written = {
+  readonly sidecars: Partial<Readonly<Record<Sidecar, string>>>
+  readonly warnings: readonly Warning[]
+}
+
+/**
+ * Writes the small objects beside the image that were asked for. One that cannot be written is a warning: the image itself is
+ * there and proved.
+ * @throws the reason of `signal`
+ */
+export async function writeSidecars(
+  destination: Destination,
+  asked: readonly Sidecar[],
+  policy: IfExists,
+  facts: ManifestFacts,
+  { retryRules, log }: { readonly retryRules: RetryRules; readonly log: Log },
+  signal: AbortSignal
+): Promise<Written> {
+  const sidecars: Partial<Record<Sidecar, string>> = {}
+  const warnings: Warning[] = []
+  for (const sidecar of asked) {
+    try {
+      const small = sidecarText(sidecar, facts)
+      const url = besideIt(facts.target.url, SIDECAR_ENDINGS[sidecar])
+      const place = await placeOf(destination, sidecar, policy, facts, small.text, signal)
+      const { href } = url
+      const write = () =>
+        writeSmall(destination, facts.target, { ...small, url, replace: place === 'replace' }, retryRules, signal)
+      sidecars[sidecar] = place === 'keep' ? href : await write()
+    } catch (err) {
+      signal.throwIfAborted()
+      log.warn({ taskId: facts.target.marks.taskId, sidecar, err }, 'sidecar could not be written')
+      warnings.push(notWritten(SIDECAR_ENDINGS[sidecar], err))
+    }
+  }
+  return { sidecars, warnings }
+}
+
+/** What is to be done where a small object is to stand. */
+type Place = 'write' | 'replace' | 'keep'
+
+/**
+ * Somebody else's is not replaced unless the task says so. One that says the same of the object stays, whoever wrote it: so
+ * does the manifest of an object that is reused.
+ * @throws DestinationError DEST_OBJECT_EXISTS
+ */
+async function placeOf(
+  destination: Destination,
+  sidecar: Sidecar,
+  policy: IfExists,
+  { target, sent }: ManifestFacts,
+  text: string,
+  signal: AbortSignal
+): Promise<Place> {
+  const beside = { ...target, url: besideIt(target.url, SIDECAR_ENDINGS[sidecar]) }
+  if (policy === 'replace' || hasOwnName(target)) return 'replace'
+  const found = await destination.find(beside, signal)
+  if (found.status !== 'present') return 'write'
+  const standing = await readSmall(destination, beside, signal)
+  if (standing === text) return 'keep'
+  if (found.exportId === target.marks.exportId) return 'replace'
+  const manifest = sidecar === 'manifest' && standing !== undefined ? understoodManifest(standing) : undefined
+  if (manifest?.exportId === target.marks.exportId) return 'replace'
+  const same = manifest?.contentId === target.marks.contentId && manifest.file.bytes === sent.bytes
+  if (policy === 'reuse' && same) return 'keep'
+  throw failure('sidecarExists', placeName(target.url))
+}
+
+type Small = SidecarText & { readonly url: URL; readonly replace: boolean }
+
+async function writeSmall(
+  destination: Destination,
+  target: UploadTarget,
+  { url, replace, mediaType, text }: Small,
+  retryRules: RetryRules,
+  signal: AbortSignal
+): Promise<string> {
+  const bytes = Buffer.from(text)
+  const { length } = bytes
+  const upload = await destination.open(
+    {
+      ...target,
+      url,
+      object: { ...target.object, replace },
+      length,
+      exact: true,
+      mediaType,
+      virtual: false
+    },
+    signal
+  )
+  try {
+    const retries = new Retries(retryRules, { length, parts: 1 })
+    await retries.run(signal, () => upload.putPart({ number: 1, offset: 0, length }, once(bytes), signal))
+    return (await retries.run(signal, () => upload.commit(signal))).location
+  } catch (error) {
+    await upload.abort().catch(() => {}) // why it could not be written is what is told
+    throw error
+  }
+}
+
+async function* once(bytes: Uint8Array) {
+  yield bytes
+}
+
+const notWritten = (ending: string, error: unknown): Warning => ({
+  code: 'SIDECAR_NOT_WRITTEN',
+  message: `The object ${ending} was not written: ${error instanceof ExportError ? error.message : 'the operator can see why in the log.'}`
+})

@@ -1,0 +1,50 @@
+import type { Credentials } from '../../destinations/destination.ts'
+import type { TaskId } from '../../domain/ids.ts'
+import { isTerminal, type Task } from '../../domain/task.ts'
+import { CredentialsPurged, TaskFinished, TaskNotFinished } from '../../domain/task-errors.ts'
+import type { Viewer } from '../../domain/viewer.ts'
+import type { OnceAsked } from '../once.ts'
+import type { Created, createExport } from './create-export.ts'
+
+type RetryUses = {
+  /** Throws TaskNotFound. */
+  readonly getTask: (viewer: Viewer, id: TaskId) => Promise<Task>
+  readonly createExport: ReturnType<typeof createExport>
+}
+
+/**
+ * Makes a new task of a failed one: the same request for the same project, a new object. Credentials are wiped when a task ends,
+ * so new ones have to come if it had any.
+ * @throws TaskNotFound, TaskNotFinished, TaskFinished for a success, CredentialsPurged, RetryUnderWay, and what creating throws
+ */
+export function retryExport({ getTask, createExport }: RetryUses) {
+  return async (
+    viewer: Viewer,
+    requestId: string,
+    id: TaskId,
+    credentials: Credentials | undefined,
+    asked?: OnceAsked
+  ): Promise<Created> => {
+    const task = await getTask(viewer, id)
+    if (!isTerminal(task.status)) throw new TaskNotFinished('only a failed one can be tried again')
+    if (task.status === 'success') throw new TaskFinished('it has succeeded, so there is nothing to try again')
+    if (task.credentials && !credentials) throw new CredentialsPurged(task.credentials.kind)
+    const { limits, ...options } = task.request.options
+    const { deadline: _passed, ...stillGood } = limits
+    return createExport(
+      { ...viewer, owner: task.owner },
+      requestId,
+      {
+        ...task.request,
+        options: { ...options, limits: stillGood },
+        labels: {
+          ...task.labels,
+          priority: viewer.admin || task.labels.priority !== 'high' ? task.labels.priority : 'normal'
+        },
+        ...(credentials && { credentials }),
+        retryOf: task.id
+      },
+      asked
+    )
+  }
+}
