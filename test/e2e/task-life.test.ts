@@ -244,7 +244,6 @@ describe('progress', () => {
       bytes_zero: 0,
       bytes_sent: DISK.length,
       bytes_acked: DISK.length,
-      bytes_resent: 0,
       percent: 100
     })
   })
