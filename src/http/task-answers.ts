@@ -10,8 +10,14 @@ import type { TaskAnswer } from './schemas/task.ts'
 import type { TaskUses } from './uses.ts'
 import { toWire } from './wire.ts'
 
-/** `text` is the body as it is sent, of which the ETag speaks. */
-type Shown = { readonly task: Task; readonly body: TaskAnswer; readonly text: string; readonly etag: string }
+/** `text` is the body as it is sent, of which the ETag speaks; `revision` is the ETag without the place in the queue. */
+type Shown = {
+  readonly task: Task
+  readonly body: TaskAnswer
+  readonly text: string
+  readonly etag: string
+  readonly revision: string
+}
 
 type AnswerUses = {
   readonly tasks: Pick<TaskUses, 'getTask' | 'watch'>
@@ -19,6 +25,9 @@ type AnswerUses = {
   /** For how long a request may be held at most. */
   readonly waitSeconds: number
 }
+
+/** In the ETag of a task that waits: who changes it does not mind that others before it have left the queue. */
+const PLACE = /\.\d+"/g
 
 /** Answers with one task: its ETag, when to ask again, and waiting for news. */
 export class TaskAnswers {
@@ -55,9 +64,9 @@ export class TaskAnswers {
   async matched(request: FastifyRequest, id: TaskId): Promise<{ readonly ok: boolean; readonly version?: number }> {
     const { 'if-match': known } = request.headers
     if (known === undefined) return { ok: true }
-    const { task, etag } = await this.#shown(await this.#uses.tasks.getTask(viewerOf(request), id))
+    const { task, revision } = await this.#shown(await this.#uses.tasks.getTask(viewerOf(request), id))
     if (known.trim() === '*') return { ok: true }
-    return { ok: namesEtag(known, etag), version: task.version }
+    return { ok: namesEtag(known.replace(PLACE, '"'), revision), version: task.version }
   }
 
   /** Until the task is what is wanted, the time is over, or the client has gone. Where too many wait already: not at all. */
@@ -86,7 +95,9 @@ export class TaskAnswers {
   async #shown(task: Task): Promise<Shown> {
     const body = toWire(task, (await this.#uses.tempUrls.links([task])).get(task.id))
     const text = JSON.stringify(body)
-    return { task, body, text, etag: etagOf(text) }
+    const { queue } = body
+    const revision = etagOf(queue ? JSON.stringify({ ...body, queue: null }) : text)
+    return { task, body, text, revision, etag: queue ? revision.replace(/"$/, `.${queue.position}"`) : revision }
   }
 }
 

@@ -55,7 +55,7 @@ describe('create', () => {
     })
     expect(task).not.toHaveProperty('expires_at')
     expect(task).not.toHaveProperty('export_location')
-    expect(JSON.parse((await ask({ path: task.self })).body)).toEqual(task)
+    expect(JSON.parse((await ask({ path: task.self })).body)).toEqual({ ...task, queue: { position: 1, ahead: 0 } })
   })
 
   it('makes the same of the flat form', async () => {

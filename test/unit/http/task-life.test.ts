@@ -222,6 +222,18 @@ describe('PATCH /v2/tasks/{id}', () => {
     expect((await patch('*')).statusCode).toBe(200)
   })
 
+  test('does not mind that the task has another place in the queue by now: If-Match', async () => {
+    const { ask } = oneTask({ ahead: 4 })
+    const etag = String((await ask('GET')).headers.etag)
+    const change = (ifMatch: string) => ask('PATCH', '', { description: 'x' }, { 'if-match': ifMatch })
+
+    expect(etag).toMatch(/^"[\w-]{22}\.5"$/)
+    expect((await change(etag.replace('.5"', '.3"'))).statusCode).toBe(200)
+    expect((await change(etag)).statusCode).toBe(412)
+    const now = String((await ask('GET')).headers.etag)
+    expect((await change(now.replace('.5"', '"'))).statusCode).toBe(200) // as it was created
+  })
+
   test('puts off the end of a task, within the operator’s maximum', async () => {
     const { ask } = oneTask(FAILED)
     const at = (seconds: number) => new Date(Date.now() + seconds * 1000).toISOString()
