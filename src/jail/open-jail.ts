@@ -58,10 +58,13 @@ const limited = ({ command, args, limits }: JailedRun): string[] => [
 
 const limitedOnly = (run: JailedRun): string[] => ['setpriv', '--pdeathsig', 'KILL', '--no-new-privs', ...limited(run)]
 
-/** Without /proc: whoever is root outside may write to the kernel's settings there, even without a single capability. */
+/**
+ * Without /proc: whoever is root outside may write to the kernel's settings there, even without a single capability. Without a
+ * session of its own, as there is no terminal to keep away: it would leave the process group before its parent's death ends it.
+ */
 const lockedUp = (run: JailedRun): string[] => [
   'bwrap',
-  ...['--unshare-all', '--unshare-user', '--disable-userns', '--die-with-parent', '--new-session'],
+  ...['--unshare-all', '--unshare-user', '--disable-userns', '--die-with-parent'],
   ...['--uid', NOBODY, '--gid', NOBODY, '--cap-drop', 'ALL'],
   ...['--ro-bind', '/usr', '/usr', ...PROGRAM_FOLDERS.flatMap(asOutside)],
   ...['--dev', '/dev', '--tmpfs', '/tmp'],

@@ -207,8 +207,7 @@ describe.each(['strict', 'off'] as const)('limits of a jail that is %s', (mode) 
       const jail = await openJail(mode)
       const control = new AbortController()
       const { seconds, ended } = forAnHour(jail, control.signal)
-      ended.catch(() => {})
-      await started(seconds)
+      await Promise.race([started(seconds), ended])
 
       control.abort(new Error('no longer wanted'))
 
@@ -216,6 +215,21 @@ describe.each(['strict', 'off'] as const)('limits of a jail that is %s', (mode) 
       expect(await gone(seconds)).toBe(true)
     })
   })
+})
+
+describeWithTools(['bwrap', 'prlimit'], 'a strict jail that is being set up', () => {
+  it('can be ended at any moment', async () => {
+    const jail = await openJail('strict')
+    const runs = Array.from({ length: 24 }, (_, index) => {
+      const control = new AbortController()
+      setTimeout(() => control.abort(new Error('no longer wanted')), index * 2)
+      const { seconds, ended } = forAnHour(jail, control.signal)
+      return { seconds, reason: ended.catch((error: unknown) => Object(error).message) }
+    })
+
+    for (const { reason } of runs) expect(await reason).toBe('no longer wanted')
+    for (const { seconds } of runs) expect(await gone(seconds)).toBe(true)
+  }, 30_000)
 })
 
 describe('a jail that cannot be', () => {
