@@ -16,6 +16,7 @@ import { buildApp } from '../http/app.ts'
 import { devIdentity, type Identity, trustedHeadersIdentity } from '../http/identity.ts'
 import { createLibrary } from '../library/library.ts'
 import { imageStore } from '../postgres/image-store.ts'
+import { SCRUB_PROPERTY } from '../scrub/policy.ts'
 import { OpenFiles } from '../temp-urls/open-files.ts'
 import { createTempUrls } from '../temp-urls/temp-urls.ts'
 import { bodyPrints } from '../vault/body-prints.ts'
@@ -35,7 +36,8 @@ export async function startHttp(on: Foundation): Promise<Running & { readonly ur
     store: imageStore(pool, { byTempUrls: config.TEMP_URL_LOCKS_IMAGE }),
     files,
     readers,
-    limits: { ...disks, maxImageSize: config.MAX_IMAGE_BYTES }
+    limits: { ...disks, maxImageSize: config.MAX_IMAGE_BYTES },
+    adminsOnly: [SCRUB_PROPERTY, ...on.scrubPolicy.deny.map(({ name }) => name)]
   })
   const tempUrlMaxSeconds = config.TEMP_URL_MAX_SECONDS
   const source = { images: files, readers, limits: disks }

@@ -27,3 +27,18 @@ export function checkVisibility(viewer: Viewer, before: Image['visibility'], aft
     throw new ImageForbidden('Only an admin may make an image public.')
   }
 }
+
+/** Exports depend on these properties, so only an admin may set, change or remove them. Throws ImageForbidden. */
+export function checkProperties(
+  viewer: Viewer,
+  before: Image['properties'],
+  after: Image['properties'],
+  adminsOnly: readonly string[]
+): void {
+  const changed = adminsOnly.find((name) => valueOf(before, name) !== valueOf(after, name))
+  if (changed === undefined || viewer.admin) return
+  throw new ImageForbidden(`Only an admin may set, change or remove the property ${changed}: exports depend on it.`)
+}
+
+const valueOf = (properties: Image['properties'], name: string): string | undefined =>
+  Object.hasOwn(properties, name) ? properties[name] : undefined

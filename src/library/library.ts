@@ -25,13 +25,19 @@ export interface Library {
   deleteImage(viewer: Viewer, id: ImageId): Promise<void>
 }
 
-export function createLibrary(room: UploadRoom & { readonly files: ImageFiles & ImageSource }): Library {
-  const { store, files } = room
+type LibraryRoom = UploadRoom & {
+  readonly files: ImageFiles & ImageSource
+  /** Properties that only admins may set, change or remove. */
+  readonly adminsOnly?: readonly string[]
+}
+
+export function createLibrary(room: LibraryRoom): Library {
+  const { store, files, adminsOnly } = room
   return {
-    createImage: (viewer, fields) => createImage(store, viewer, fields),
+    createImage: (viewer, fields) => createImage(store, viewer, fields, adminsOnly),
     getImage: (viewer, id) => visibleImage(store, viewer, id),
     listImages: (viewer, query) => store.list(viewer, query),
-    updateImage: (viewer, id, change) => updateImage(store, viewer, id, change),
+    updateImage: (viewer, id, change) => updateImage(store, viewer, id, change, adminsOnly),
     uploadImage: (viewer, id, source, signal) => uploadImage(room, viewer, id, source, signal),
     readImage: (viewer, id, range, signal) => readImageFile(store, files, viewer, id, range, signal),
     deleteImage: (viewer, id) => deleteImage(store, files, viewer, id)

@@ -109,6 +109,8 @@ async function makeGuest(folder: string): Promise<string> {
   return path
 }
 
+const ADMIN = { 'x-auth-token': 'root:demo:admin' }
+
 describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap', 'qemu-img'], 'an export that is scrubbed', () => {
   let folder: string
   let guest: string
@@ -364,7 +366,9 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap', 'qemu-img'], 'an expo
   it('is not made of an image that the policy keeps here, and a dry run says so', async () => {
     const kept = await client.upload(Buffer.alloc(MIB), 'raw')
     const json = { 'content-type': 'application/openstack-images-v2.1-json-patch' }
-    await client.call('PATCH', `/v2/images/${kept}`, [{ op: 'add', path: '/os_license', value: 'per seat' }], json)
+    const licence = [{ op: 'add', path: '/os_license', value: 'per seat' }]
+    expect((await client.call('PATCH', `/v2/images/${kept}`, licence, json)).status).toBe(403)
+    await client.call('PATCH', `/v2/images/${kept}`, licence, { ...json, ...ADMIN })
     const body = { task_type: 'export', image_uuid: kept, export_to: 'tempurl:', export_format: 'raw' }
 
     const refused = await client.call('POST', '/v2/tasks', body)
@@ -381,12 +385,10 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap', 'qemu-img'], 'an expo
   it('is what an image that wants it gets without being asked', async () => {
     const json = { 'content-type': 'application/openstack-images-v2.1-json-patch' }
     const wanting = await client.upload(await readFile(guest), 'raw')
-    await client.call(
-      'PATCH',
-      `/v2/images/${wanting}`,
-      [{ op: 'add', path: '/export_scrub', value: 'generalize' }],
-      json
-    )
+    await client.call('PATCH', `/v2/images/${wanting}`, [{ op: 'add', path: '/export_scrub', value: 'generalize' }], {
+      ...json,
+      ...ADMIN
+    })
 
     const { task, path } = await exported({ export_format: 'raw' }, wanting)
 

@@ -331,6 +331,20 @@ describe('changing', () => {
     })
   })
 
+  it('lets admins alone set, change and remove the properties that exports depend on', async () => {
+    const guarded = createLibrary({ store, files, readers: diskReaders(), limits, adminsOnly: ['export_scrub'] })
+    const wanting = { ...fields, properties: { export_scrub: 'generalize', os: 'debian' } }
+    const { id } = await guarded.createImage(one, fields)
+    const forbidden = { code: 'IMAGE_FORBIDDEN', message: expect.stringContaining('export_scrub') }
+
+    await expect(guarded.createImage(one, wanting)).rejects.toMatchObject(forbidden)
+    await expect(guarded.updateImage(one, id, () => wanting)).rejects.toMatchObject(forbidden)
+    await guarded.updateImage(admin, id, () => wanting)
+    await expect(guarded.updateImage(one, id, () => fields)).rejects.toMatchObject(forbidden)
+    const properties = { export_scrub: 'generalize', os: 'other' }
+    expect(await guarded.updateImage(one, id, (image) => ({ ...image, properties }))).toMatchObject({ properties })
+  })
+
   it('is not for other projects', async () => {
     const { id } = await library.createImage(one, fields)
     await expect(library.updateImage(two, id, (image) => image)).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' })
