@@ -224,7 +224,7 @@ export const settingsSchema = Type.Object({
   }),
   EXPORT_PROPERTIES: Type.String({
     default: 'architecture,os_distro,os_type,os_version,hw_firmware_type,hw_machine_type',
-    description: 'properties of images, comma list, that manifests tell; no other leaves'
+    description: 'properties of images, comma list, that manifests and OVA descriptors tell; no other leaves'
   }),
   TRUSTED_PROXIES: Type.String({
     default: '',

@@ -1,21 +1,27 @@
 import { createHash } from 'node:crypto'
-import { KiB } from '../domain/bytes.ts'
+import { KiB, roundUp } from '../domain/bytes.ts'
+import type { ToldProperties } from './format-family.ts'
 import { ovfDescriptor } from './ovf.ts'
 import type { BodyDigest, PackedFormat, Packer, Packing } from './packing.ts'
 import { streamOptimizedVmdk } from './stream-optimized.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar.ts'
 
 const NAMES = { ovf: 'disk.ovf', vmdk: 'disk.vmdk', manifest: 'disk.mf' }
-/** The descriptor is padded to this, so that its length does not hang on the length of the disk that it states. */
-const OVF_BYTES = 4 * KiB
+/** The descriptor is padded to a multiple of this, so that its length does not hang on the length of the disk that it states. */
+const OVF_PADDING = 4 * KiB
+/** Digits of the longest length there is. */
+const MOST = Number.MAX_SAFE_INTEGER
 const HEADER_BYTES = 512
 
 /**
  * OVA: a tar of an OVF descriptor, the disk as streamOptimized VMDK, and a manifest with the SHA-256 of both, last as the
  * standard allows for streams. The descriptor and the disk's tar header state the disk's length, so they are the head.
+ * @param told properties of the image that the descriptor may hold
  * @see https://www.dmtf.org/sites/default/files/standards/documents/DSP0243_2.1.1.pdf section 6.3
  */
-export function ova(level: number): PackedFormat {
+export function ova(level: number, told: ToldProperties = {}): PackedFormat {
+  const longest = ovfDescriptor({ file: NAMES.vmdk, fileBytes: MOST, virtualSize: MOST }, told)
+  const ovfBytes = roundUp(Buffer.byteLength(longest), OVF_PADDING)
   const vmdk = streamOptimizedVmdk(level)
   return {
     name: 'ova',
@@ -29,9 +35,9 @@ export function ova(level: number): PackedFormat {
         units: disk.units,
         storesUnpacked: disk.storesUnpacked,
         tailHoldsDigest: true,
-        headBytes: HEADER_BYTES + OVF_BYTES + HEADER_BYTES,
-        maxLength: disk.maxLength + OVF_BYTES + 8 * KiB,
-        start: () => new OvaPacker(disk, map.virtualSize)
+        headBytes: HEADER_BYTES + ovfBytes + HEADER_BYTES,
+        maxLength: disk.maxLength + ovfBytes + 8 * KiB,
+        start: () => new OvaPacker(disk, map.virtualSize, told, ovfBytes)
       } satisfies Packing
     }
   }
@@ -40,11 +46,15 @@ export function ova(level: number): PackedFormat {
 class OvaPacker implements Packer {
   readonly #vmdk: Packer
   readonly #virtualSize: number
+  readonly #told: ToldProperties
+  readonly #ovfBytes: number
   #vmdkBytes = 0
 
-  constructor(disk: Packing, virtualSize: number) {
+  constructor(disk: Packing, virtualSize: number, told: ToldProperties, ovfBytes: number) {
     this.#vmdk = disk.start()
     this.#virtualSize = virtualSize
+    this.#told = told
+    this.#ovfBytes = ovfBytes
   }
 
   add(unit: number, packedBytes: number) {
@@ -68,13 +78,14 @@ class OvaPacker implements Packer {
   }
 
   *head(): Generator<Uint8Array> {
-    yield tarHeader(NAMES.ovf, OVF_BYTES)
+    yield tarHeader(NAMES.ovf, this.#ovfBytes)
     yield this.#ovf()
     yield tarHeader(NAMES.vmdk, this.#vmdkBytes)
   }
 
   #ovf(): Uint8Array {
-    const text = ovfDescriptor({ file: NAMES.vmdk, fileBytes: this.#vmdkBytes, virtualSize: this.#virtualSize })
-    return Buffer.alloc(OVF_BYTES, '\n').fill(text, 0, Buffer.byteLength(text))
+    const disk = { file: NAMES.vmdk, fileBytes: this.#vmdkBytes, virtualSize: this.#virtualSize }
+    const text = ovfDescriptor(disk, this.#told)
+    return Buffer.alloc(this.#ovfBytes, '\n').fill(text, 0, Buffer.byteLength(text))
   }
 }

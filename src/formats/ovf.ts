@@ -1,13 +1,14 @@
+import type { ToldProperties } from './format-family.ts'
+
 /**
- * The description of a machine that boots from one disk: one processor, 1 GiB of memory, a SCSI controller. Nothing of the
- * image's own name or properties is in it.
+ * The description of a machine that boots from one disk: one processor, 1 GiB of memory, a SCSI controller. Of the
+ * image's own name and properties it holds what is told, as an annotation: names of properties are no names of XML.
  * @see https://www.dmtf.org/sites/default/files/standards/documents/DSP0243_2.1.1.pdf
  */
-export const ovfDescriptor = (disk: {
-  readonly file: string
-  readonly fileBytes: number
-  readonly virtualSize: number
-}): string => `<?xml version="1.0" encoding="UTF-8"?>
+export const ovfDescriptor = (
+  disk: { readonly file: string; readonly fileBytes: number; readonly virtualSize: number },
+  told: ToldProperties
+): string => `<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData" xmlns:vssd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_VirtualSystemSettingData">
   <References>
     <File ovf:id="file1" ovf:href="${disk.file}" ovf:size="${disk.fileBytes}"/>
@@ -57,7 +58,24 @@ export const ovfDescriptor = (disk: {
         <rasd:Parent>3</rasd:Parent>
         <rasd:ResourceType>17</rasd:ResourceType>
       </Item>
-    </VirtualHardwareSection>
+    </VirtualHardwareSection>${annotation(told)}
   </VirtualSystem>
 </Envelope>
 `
+
+function annotation(told: ToldProperties): string {
+  const lines = Object.entries(told).map(([name, value]) => `${name}: ${value}`)
+  if (lines.length === 0) return ''
+  return `
+    <AnnotationSection>
+      <Info>Properties of the image</Info>
+      <Annotation>${lines.map(asText).join('\n')}</Annotation>
+    </AnnotationSection>`
+}
+
+/** One line; what XML 1.0 cannot hold is left out. @see https://www.w3.org/TR/xml/#charsets */
+const asText = (text: string): string =>
+  text
+    .replace(/[\t\n\r]+/g, ' ')
+    .replace(/[^\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '')
+    .replace(/[<>&]/g, (sign) => `&#${sign.charCodeAt(0)};`)

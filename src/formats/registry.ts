@@ -41,7 +41,8 @@ export function createFormats(): Formats {
       name: 'ova',
       options: { level: [1, 9] },
       maxVirtualSize: VMDK_MAX_VIRTUAL_SIZE,
-      choose: ({ level = VMDK_LEVEL }) => ova(level)
+      tells: true,
+      choose: ({ level = VMDK_LEVEL }, told) => ova(level, told)
     }
   ]
   return new Map(families.map((family) => [family.name, family]))

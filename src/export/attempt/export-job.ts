@@ -2,7 +2,7 @@ import type { Destination } from '../../destinations/destination.ts'
 import type { Destinations } from '../../destinations/registry.ts'
 import { FormatUnsupported } from '../../domain/errors.ts'
 import type { Format } from '../../formats/format.ts'
-import { chooseFormat } from '../../formats/format-family.ts'
+import { chooseFormat, type ToldProperties } from '../../formats/format-family.ts'
 import type { PackedFormat } from '../../formats/packing.ts'
 import type { Formats } from '../../formats/registry.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
@@ -20,8 +20,11 @@ export type ExportJob = {
   readonly where: Where
 }
 
-/** @throws FormatUnsupported, CredentialsLost */
-export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: ScrubPlan): ExportJob {
+/**
+ * @param told properties of the image that may leave with it
+ * @throws FormatUnsupported, CredentialsLost
+ */
+export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: ScrubPlan, told: ToldProperties): ExportJob {
   const { task, sealed, source } = claim
   const { request } = task
   const objectUrl = new URL(claim.objectUrl)
@@ -31,11 +34,11 @@ export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: Scrub
     taskId: task.id,
     owner: task.owner,
     exportId: task.exportId,
-    contentId: contentIdOf(request, source, identity)
+    contentId: contentIdOf(request, source, identity, family.tells && told)
   }
   return {
     claim,
-    format: chooseFormat(family, request.formatOptions),
+    format: chooseFormat(family, request.formatOptions, told),
     destination: uses.destinations.forTarget(objectUrl),
     where: {
       objectUrl,

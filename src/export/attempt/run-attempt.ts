@@ -28,7 +28,7 @@ export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<E
   const image = await imageOf(uses.tasks, claim.task)
   const scrub = scrubPlanOf(uses.scrubPolicy, image.facts, claim.task.request.options)
   const told = { properties: toldProperties(uses.scrubPolicy, image.facts) }
-  const job = exportJob(uses, claim, scrub)
+  const job = exportJob(uses, claim, scrub, told.properties)
   const seconds = () => Math.round(uses.clock() - startedAt) / 1000
 
   if (claim.cancel) {

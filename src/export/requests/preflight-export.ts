@@ -64,8 +64,8 @@ async function answers(
   resolved: Resolved,
   findings: Findings
 ): Promise<Checked[]> {
-  const { request, image, scrub, objectUrl, credentials } = resolved
-  const contentId = image.source ? contentIdOf(request, image.source, scrub.identity) : ''
+  const { request, image, scrub, told, objectUrl, credentials } = resolved
+  const contentId = image.source ? contentIdOf(request, image.source, scrub.identity, told) : ''
   const where = {
     objectUrl,
     credentials: credentials && new Secret(credentials),

@@ -10,12 +10,12 @@ import { ImageNotFound } from '../../domain/image-errors.ts'
 import type { ExportRequest, FormatOptions, TaskLabels } from '../../domain/task.ts'
 import type { Viewer } from '../../domain/viewer.ts'
 import type { Format } from '../../formats/format.ts'
-import { chooseFormat } from '../../formats/format-family.ts'
+import { chooseFormat, type ToldProperties } from '../../formats/format-family.ts'
 import type { PackedFormat } from '../../formats/packing.ts'
 import type { Formats } from '../../formats/registry.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
 import type { ExportableImage, TaskStore } from '../ports.ts'
-import { assertScrub, type ScrubPolicy, scrubPlanOf } from '../scrub-policy.ts'
+import { assertScrub, type ScrubPolicy, scrubPlanOf, toldProperties } from '../scrub-policy.ts'
 import { checkLimits, type TaskMaxima } from './check-limits.ts'
 import { checkOptions } from './check-options.ts'
 import { objectUrlOf, timesOf } from './key-template.ts'
@@ -39,6 +39,8 @@ export type Resolved = {
   readonly request: ExportRequest
   readonly image: ExportableImage
   readonly scrub: ScrubPlan
+  /** Properties of the image that the file will hold. */
+  readonly told: ToldProperties
   readonly format: Format | PackedFormat
   readonly destination: Destination
   readonly credentials: Credentials | undefined
@@ -71,7 +73,7 @@ export async function resolveRequest(
   const { imageId, exportFormat, formatOptions } = body
   const family = uses.formats.get(exportFormat)
   if (!family) throw new FormatUnsupported([...uses.formats.keys()])
-  const format = chooseFormat(family, formatOptions)
+  chooseFormat(family, formatOptions) // refuses what it does not take
   const { exportTo, credentials } = splitSecretQuery(body.exportTo, body.credentials)
   const named = exportTo === TEMPURL ? new URL(TEMPURL) : parseTarget(exportTo)
   const destination = uses.destinations.forTarget(named)
@@ -83,6 +85,8 @@ export async function resolveRequest(
   if (!image) throw new ImageNotFound(imageId)
   assertScrub(uses.scrubPolicy, image.facts, body.options)
   const scrub = scrubPlanOf(uses.scrubPolicy, image.facts, body.options)
+  const told = family.tells ? toldProperties(uses.scrubPolicy, image.facts) : {}
+  const format = chooseFormat(family, formatOptions, told)
   const asked = { place: named, template: body.options.object.key_template, options: body.options }
   const { place, template, options } =
     exportTo === TEMPURL ? tempUrlPlan(format, body.options, ids.task, scrub.changesDisk) : asked
@@ -99,7 +103,7 @@ export async function resolveRequest(
   const url = destination.namesObject(credentials) ? place : below()
   if (template !== undefined) checkName(destination, url, objectUrl(place, ids.exportId), credentials)
   const request = { imageId, exportTo, exportFormat, formatOptions, options }
-  return { request, image, scrub, format, destination, credentials, objectUrl: url }
+  return { request, image, scrub, told, format, destination, credentials, objectUrl: url }
 }
 
 /**

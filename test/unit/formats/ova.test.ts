@@ -21,10 +21,14 @@ function unpacked(archive: Buffer): Map<string, Buffer> {
   return files
 }
 
-describePackedFormat('ova', ova(3), {
-  qemuFormat: 'vmdk',
-  checkable: true,
-  unwrap(archive) {
+const ANNOTATION = `import sys, xml.etree.ElementTree as tree
+found = tree.fromstring(sys.stdin.buffer.read()).findall('.//{*}Annotation')
+print(*(one.text for one in found), sep='', end='')`
+
+/** The disk of an OVA, after a look at what stands around it. */
+const diskOf =
+  (annotation: string) =>
+  (archive: Buffer): Buffer => {
     const files = unpacked(archive)
     const {
       'disk.ovf': ovf = Buffer.of(),
@@ -35,8 +39,18 @@ describePackedFormat('ova', ova(3), {
     expect([...files.keys()]).toEqual(['disk.ovf', 'disk.vmdk', 'disk.mf'])
     expect(String(manifest)).toBe(`SHA256(disk.ovf)= ${sha256(ovf)}\nSHA256(disk.vmdk)= ${sha256(vmdk)}\n`)
     expect(String(ovf)).toContain(`ovf:href="disk.vmdk" ovf:size="${vmdk.length}"`)
+    const xml = String(ovf).trimEnd()
+    expect(execFileSync('python3', ['-c', ANNOTATION], { input: xml, encoding: 'utf8' })).toBe(annotation)
     return vmdk
   }
+
+describePackedFormat('ova', ova(3), { qemuFormat: 'vmdk', checkable: true, unwrap: diskOf('') })
+
+const TOLD = { os_distro: 'debian', 'os:note': 'a <b> & "c" ]]>\u0007\n\u{1F427}', long: 'x'.repeat(5000) }
+describePackedFormat('ova that tells properties', ova(3, TOLD), {
+  qemuFormat: 'vmdk',
+  checkable: true,
+  unwrap: diskOf(`os_distro: debian\nos:note: a <b> & "c" ]]> \u{1F427}\nlong: ${TOLD.long}`)
 })
 
 it('writes sizes of 8 GiB and more as tar reads them', () => {
