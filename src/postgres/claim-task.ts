@@ -68,6 +68,9 @@ const nextOfFreeHosts = (others: string) => `
    order by head.rank, head.created_at
    limit 1`
 
+/** The lease ran out while the database was away, so that nobody could renew it: no attempt of the task's is to blame. */
+const OUTLASTED = 'tasks.lease_until < pg_postmaster_start_time()'
+
 /** @param next the task to be taken of the project `share`, if there is one */
 const claimStatement = (next: string) => `
 with ${full('$4', '$5')}, next as materialized (
@@ -88,7 +91,8 @@ with ${full('$4', '$5')}, next as materialized (
   update share_clock set used = next.used from next
 )
 update tasks
-   set status = 'processing', lease_epoch = lease_epoch + 1, attempts = attempts + 1, worker = $1, charge = next.charge,
+   set status = 'processing', lease_epoch = lease_epoch + 1, worker = $1, charge = next.charge,
+       attempts = attempts + case when ${OUTLASTED} then 0 else 1 end,
        lease_until = statement_timestamp() + ${millis('$2')},
        started_at = coalesce(started_at, now()), updated_at = now(),
        progress = ${keptProgress('false')}

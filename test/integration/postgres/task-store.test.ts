@@ -165,6 +165,16 @@ describe('claiming', () => {
     expect(await store.get(ALICE, id)).toMatchObject({ status: 'processing', attempts: 2 })
   })
 
+  it('is no attempt of the task when the lease ran out because the database was away', async () => {
+    const id = await created()
+    await claimed()
+    await database.pool.query(`update tasks set lease_until = pg_postmaster_start_time() - interval '1 millisecond'`)
+
+    expect(await claimed()).toMatchObject({ epoch: 2, task: { id, attempts: 1 } })
+    await leaseRunsOut(id)
+    expect(await claimed()).toMatchObject({ epoch: 3, task: { id, attempts: 2 } })
+  })
+
   it('waits for the time a release has set, and hands on what has to be removed', async () => {
     const id = await created()
     const claim = await claimed()
