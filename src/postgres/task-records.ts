@@ -4,12 +4,13 @@ import type { Task } from '../domain/task.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import type { CreateOutcome, ExportableImage, TaskStore } from '../export/ports.ts'
 import { NO_QUOTAS, type Quotas } from '../export/quotas.ts'
+import { AHEAD } from './ahead-sql.ts'
 import { createdBefore, forgetKeys, holdKey, rememberKey } from './idempotency.ts'
 import { insertTask, type TaskDefaults } from './insert-task.ts'
 import { inTransaction } from './pool.ts'
 import { admit, forgetDays, usageOf } from './quotas.ts'
 import { type TaskRow, taskOf } from './task-row.ts'
-import { SHOWN } from './task-sql.ts'
+import { STORED } from './task-sql.ts'
 import { visibleTo } from './visible-tasks.ts'
 
 /** Limits that a new task gets if it asks for no other, and what a project may have. */
@@ -23,9 +24,9 @@ export function taskRecords(pool: pg.Pool, limits: TaskLimits): Records {
     const visible = visibleTo(viewer, (value) => `$${values.push(value)}`)
     // Statements with a name are planned once for each connection. This is what clients poll.
     const name = viewer.admin ? 'any task' : 'own task'
-    const text = `select ${SHOWN} from tasks where id = $1 and ${visible}`
+    const text = `select ${STORED} from tasks where id = $1 and ${visible}`
     const { rows } = await pool.query<TaskRow>({ name, text, values })
-    return rows[0] && taskOf(rows[0])
+    return rows[0] && taskOf({ ...rows[0], ahead: await countAhead(pool, rows[0]) })
   }
 
   return {
@@ -59,6 +60,14 @@ export function taskRecords(pool: pg.Pool, limits: TaskLimits): Records {
       })
     }
   }
+}
+
+/** A statement of its own, as preparing it takes longer than showing a task, and most of those that are shown do not wait. */
+async function countAhead(pool: pg.Pool, { id, status, cancel_requested_at }: TaskRow): Promise<number | null> {
+  if (status !== 'queued' || cancel_requested_at) return null
+  const text = `select ${AHEAD} as ahead from tasks where id = $1 and status = 'queued'`
+  const { rows } = await pool.query<{ ahead: number }>({ name: 'ahead of a task', text, values: [id] })
+  return rows[0]?.ahead ?? null
 }
 
 /** The image as the viewer may export it. With `for share` it is held against deletion until the transaction ends. */

@@ -53,7 +53,7 @@ it('is never overtaken, in 400 races of a create and a delete, 16 at once', asyn
 const inOrder = (first: () => Promise<boolean>, second: () => Promise<boolean>) => Promise.all([first(), second()])
 
 const passed = (what: 'deadline' | 'lease_until') =>
-  rows.pool.query(`update tasks set ${what} = now() - interval '1 hour'`)
+  rows.pool.query(`update tasks set ${what} = now() - interval '1 second'`)
 
 const runUntilLost = async (attempts: number, uploadState: Record<string, string> | null = null) => {
   for (let attempt = 0; attempt < attempts; attempt++) {
@@ -92,10 +92,6 @@ const ENDINGS: Readonly<Record<string, (id: TaskId) => Promise<unknown>>> = {
   },
   'nobody takes it before its deadline': async () => {
     await passed('deadline')
-    await rows.store.sweep()
-  },
-  'all its workers die': async () => {
-    await runUntilLost(MAX_ATTEMPTS)
     await rows.store.sweep()
   },
   'all its workers die, and those that were to clean up': async () => {
