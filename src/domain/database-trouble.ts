@@ -5,7 +5,11 @@
 const SQLSTATE = /^(08|53|57|40)...$|^55P03$|^25006$/
 const ERRNO = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT'])
 /** The driver has no code for these. */
-const MESSAGES = new Set(['timeout exceeded when trying to connect', 'Connection terminated unexpectedly'])
+const MESSAGES = new Set([
+  'timeout exceeded when trying to connect',
+  'Connection terminated unexpectedly',
+  'Client has encountered a connection error and is not queryable'
+])
 
 /**
  * Whether the database could not serve just now, and nothing is wrong with what it was asked.

@@ -23,6 +23,7 @@ export async function runChild(line: readonly string[], run: JailedRun, signal: 
     stdio: ['pipe', 'pipe', 'pipe']
   })
   const ended = once(child, 'close')
+  if (child.pid === undefined) await ended // it could not be started, and has no input: this throws why
   // A program may end without having read all; that is its own business.
   child.stdin.on('error', () => {})
   child.stdin.end(run.stdin ?? '')

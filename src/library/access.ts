@@ -35,10 +35,10 @@ export function checkProperties(
   after: Image['properties'],
   adminsOnly: readonly string[]
 ): void {
-  const changed = adminsOnly.find((name) => valueOf(before, name) !== valueOf(after, name))
+  const changed = adminsOnly.find((name) => propertyOf(before, name) !== propertyOf(after, name))
   if (changed === undefined || viewer.admin) return
   throw new ImageForbidden(`Only an admin may set, change or remove the property ${changed}: exports depend on it.`)
 }
 
-const valueOf = (properties: Image['properties'], name: string): string | undefined =>
+const propertyOf = (properties: Image['properties'], name: string): string | undefined =>
   Object.hasOwn(properties, name) ? properties[name] : undefined

@@ -21,16 +21,26 @@ export function checksOf(connections: Connections, target: UploadTarget): readon
   const writeProbe: DestinationCheck = {
     id: 'dest.write_probe',
     async run(signal) {
-      // One name for all attempts: what a worker left that died over it is removed by the next.
-      const ending = `.probe-${target.marks.exportId.slice(-12)}`
-      using probe = new HttpObject(connections, target, ending)
-      const whole = probe.nameBytes - ending.length
+      using probe = probeOf(connections, target)
+      const whole = probe.nameBytes - endingOf(target).length
       if (whole <= MOST_NAME_BYTES && probe.nameBytes > MOST_NAME_BYTES) return NO_ROOM
       return probe.readable ? await writeAndRemove(probe, signal) : NOT_PROBED
     }
   }
   return target.url.protocol === 'https:' ? [tls, writeProbe] : [writeProbe]
 }
+
+/** Removes the probe of an attempt whose worker died over it. */
+export async function removeProbe(connections: Connections, target: UploadTarget, signal: AbortSignal): Promise<void> {
+  using probe = probeOf(connections, target)
+  if (probe.readable) await probe.remove(signal)
+}
+
+/** One name for all attempts: what one leaves is found by the next. */
+const endingOf = ({ marks }: UploadTarget): string => `.probe-${marks.exportId.slice(-12)}`
+
+const probeOf = (connections: Connections, target: UploadTarget): HttpObject =>
+  new HttpObject(connections, target, endingOf(target))
 
 const NO_ROOM = { skipped: 'the name is so long that none fits beside it' }
 const NOT_PROBED = { skipped: 'what is written could not be removed' }

@@ -3,7 +3,7 @@ import type { Connections } from '../connection.ts'
 import { credentialsInvalid } from '../credentials.ts'
 import type { Destination, UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
-import { checksOf } from './checks.ts'
+import { checksOf, removeProbe } from './checks.ts'
 import { HTTP_CREDENTIALS, readAccess } from './credentials.ts'
 import { HttpObject } from './object.ts'
 import { clear, HttpUpload } from './upload.ts'
@@ -67,6 +67,7 @@ export function createHttpDestination({
       }
     },
     async discard(target, state, signal) {
+      await removeProbe(connections, target, signal)
       // Without a record of what stood there before, nothing tells whose it is.
       if (state === null) return []
       using object = objectOf(target)

@@ -99,10 +99,14 @@ function causeOf({ claim, signal, cleanup }: Attempt, error: unknown): unknown {
 async function abandon(attempt: Attempt, { status }: Ending, cause: unknown): Promise<void> {
   const { partial, cleanup } = attempt
   const isTheirs = status === 'lost' && !partial?.unrecorded
-  if (!partial || isTheirs || (status === 'again' && partial.resumable)) return
+  const isKept = status === 'again' && partial?.resumable && !isFull(cause)
+  if (!partial || isTheirs || isKept) return
   attempt.partial = undefined
   await cleanup.remove(partial.what, partial.remove, cause instanceof WorkerStopping ? STOPPING_REMOVAL_MS : undefined)
 }
+
+/** What is kept on a full disk keeps others waiting that are kept there themselves. */
+const isFull = (cause: unknown): boolean => ['ENOSPC', 'EDQUOT', 'STAGING_FULL'].includes(Object(cause).code)
 
 /** A task that failed leaves nothing that can be seen; one that is tried again leaves its object, unless that was bad. */
 async function takeBack({ tasks }: RunUses, attempt: Attempt, ending: Ending, cause: unknown): Promise<void> {

@@ -376,6 +376,18 @@ describe('the write probe', () => {
     expect(harness.server.objects.size).toBe(0)
   })
 
+  it('that a dead worker has left goes with what else it has left', async () => {
+    await using harness = await start()
+    const target = harness.target(2)
+    await harness.destination.checks(target)[0]?.run(never)
+    const left = String(harness.server.seen[0]?.path)
+    harness.server.objects.set(left, Buffer.from('probe'))
+
+    expect(await harness.destination.discard(target, null, never)).toEqual([])
+
+    expect(harness.server.objects.has(left)).toBe(false)
+  })
+
   it.each<[string, Fault, Fault]>([
     ['has no DELETE', { kind: 'answer', status: 405 }, { kind: 'answer', status: 405 }],
     ['answers 404 to what it does not know', { kind: 'answer', status: 404 }, { kind: 'answer', status: 404 }],

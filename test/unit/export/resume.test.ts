@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Destination } from '../../../src/destinations/destination.ts'
 import { failure } from '../../../src/destinations/failures.ts'
 import { KiB } from '../../../src/domain/bytes.ts'
+import { StagingFull } from '../../../src/domain/temp-url-errors.ts'
 import { WorkerStopping } from '../../../src/export/attempt/attempt.ts'
 import { LeaseLost } from '../../../src/export/ports.ts'
 import { memoryDestination } from '../../support/memory-destination.ts'
@@ -204,6 +205,42 @@ describe('an upload that broke off', () => {
 
     expect(row).toMatchObject({ status: 'failure', cleanup: { state: 'done' } })
     expect(to.unfinished.size).toBe(0)
+  })
+
+  it.each([
+    ['the disk that it is kept on is full', Object.assign(new Error('full'), { code: 'ENOSPC' })],
+    ['there is no room for downloads', new StagingFull()]
+  ])('is removed when %s, as others may wait for that room', async (_why, full) => {
+    const to = place()
+    const { row, runOnce } = oneTask(to.destination, engine)
+    to.atPart(7, () => {
+      throw full
+    })
+
+    await runOnce()
+
+    expect([row.status, to.unfinished.size, to.count('abort')]).toEqual(['queued', 0, 1])
+  })
+
+  it('that nobody has written down is looked for again when the destination could not say', async () => {
+    const to = place()
+    let answers = false
+    const discard: Destination['discard'] = async () => {
+      if (answers) return ['multipart upload']
+      throw LATER
+    }
+    const { row, tasks, runOnce } = oneTask({ ...to.destination, discard }, engine)
+    const { startTransfer } = tasks
+    tasks.startTransfer = () => Promise.reject(new LeaseLost('somebody else has it'))
+    await runOnce()
+    Object.assign(tasks, { startTransfer })
+
+    await runOnce()
+    expect([row.status, to.objects.size]).toEqual(['queued', 0])
+    answers = true
+    await runOnce()
+
+    expect(row).toMatchObject({ status: 'success', cleanup: { removed: ['multipart upload'] } })
   })
 
   it('is removed by a worker that loses its task before it could be written down, and looked for by the next', async () => {

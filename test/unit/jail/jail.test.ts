@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { type JailLimits, JailTimeout, type RunJailed } from '../../../src/jail/jail.ts'
 import { openJail } from '../../../src/jail/open-jail.ts'
+import { runChild } from '../../../src/jail/run-child.ts'
 import { describeWithTools } from '../scrub/tools.ts'
 
 const LIMITS: JailLimits = {
@@ -233,6 +234,12 @@ describeWithTools(['bwrap', 'prlimit'], 'a strict jail that is being set up', ()
 })
 
 describe('a jail that cannot be', () => {
+  it('says why a program could not be started', async () => {
+    const run = { command: 'none', args: [], work: folder, limits: LIMITS }
+
+    await expect(runChild([join(folder, 'no-such-program')], run, signal)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
   it('starts nothing for whoever has stopped asking', async () => {
     const jail = await openJail('off')
     const args = ['-c', 'touch started']
