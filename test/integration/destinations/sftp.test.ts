@@ -373,7 +373,8 @@ describeWithPeers(['rclone'], 'rclone', () => {
 
     expect(error).toMatchObject({ code: 'DEST_REJECTED', permanent: true, actor: 'user' })
     expect(String(error)).toContain('written in several pieces')
-    expect(await readdir(harness.folder)).toEqual([])
+    // It goes on with what it was given for a moment after its answer.
+    await expect.poll(() => readdir(harness.folder), { timeout: 5_000 }).toEqual([])
   })
 
   it('does not accept another, which nobody sees', async () => {
