@@ -9,7 +9,7 @@ import { STORED } from './task-sql.ts'
 export type TaskDefaults = { readonly maxAttempts: number; readonly deadlineMs: number }
 
 /**
- * Takes the image lock, stores the task and counts it for the quotas: one statement, since a create is little more than its
+ * Takes the image lock and stores the task: one statement, since a create is little more than its
  * round trips. The image's row is held against deletion until the task's row is there, and from then on by that: the lock
  * waits for a delete that has begun and makes later ones wait, and they look for tasks only after that.
  */
@@ -29,8 +29,6 @@ with image as (
          jsonb_build_object('diskFormat', disk_format, 'size', size, 'sha512', sha512)
     from image where status = 'active'
   returning *
-), counted as (
-  insert into daily_exports (task_id, owner, bytes) select inserted.id, inserted.owner, image.size from inserted, image
 )
 select image.status as image_status, ${STORED} from image left join inserted as tasks on true`
 

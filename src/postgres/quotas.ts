@@ -8,9 +8,9 @@ export async function usageOf(client: Pick<pg.PoolClient, 'query'>, owner: Owner
   const { rows } = await client.query<{ active: number; bytes: string }>(
     `select (select count(*)::int from tasks
               where owner = $1 and status in ('queued', 'processing', 'transferring')) as active,
-            (select coalesce(sum(coalesce((tasks.result->>'bytes')::bigint, day.bytes)), 0)
-               from daily_exports as day left join tasks on tasks.id = day.task_id
-              where day.owner = $1 and day.created_at > now() - ${DAY}) as bytes`,
+            (select coalesce(sum(export_bytes(tasks)), 0) from tasks where owner = $1 and created_at > now() - ${DAY})
+            + (select coalesce(sum(bytes), 0) from removed_exports
+                where owner = $1 and created_at > now() - ${DAY}) as bytes`,
     [owner]
   )
   return { activeTasks: rows[0]?.active ?? 0, bytesToday: Number(rows[0]?.bytes ?? 0) }
@@ -29,6 +29,6 @@ export async function admit(client: pg.PoolClient, quotas: Quotas, owner: OwnerI
 
 /** @returns how many were forgotten */
 export async function forgetDays(pool: pg.Pool): Promise<number> {
-  const { rowCount } = await pool.query(`delete from daily_exports where created_at < now() - ${DAY}`)
+  const { rowCount } = await pool.query(`delete from removed_exports where created_at < now() - ${DAY}`)
   return rowCount ?? 0
 }

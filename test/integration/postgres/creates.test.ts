@@ -37,7 +37,7 @@ afterAll(async () => {
   await replica.end()
   await database.close()
 })
-beforeEach(() => database.pool.query('truncate tasks, idempotency_keys, daily_exports cascade'))
+beforeEach(() => database.pool.query('truncate tasks, idempotency_keys, removed_exports cascade'))
 
 const newTask = (viewer = ALICE, change: Partial<NewTask> = {}): NewTask => ({
   id: taskId(randomUUID()),
@@ -81,7 +81,7 @@ describe('a create with a key', () => {
     )
 
     expect(await rows('tasks')).toBe(1)
-    expect(await rows('daily_exports')).toBe(1)
+    expect(await storeOf().usage(ALICE.owner)).toEqual({ activeTasks: 1, bytesToday: 1000 })
     expect(counted.created).toBe(1)
     expect((counted.replayed ?? 0) + (counted.IDEMPOTENCY_KEY_BUSY ?? 0)).toBe(19)
   })
@@ -229,11 +229,11 @@ describe('quotas', () => {
     expect(await store.usage(ALICE.owner)).toEqual({ activeTasks: 0, bytesToday: 250 })
     await store.sweep()
     expect(await rows('tasks')).toBe(0)
-    expect(await store.usage(ALICE.owner)).toEqual({ activeTasks: 0, bytesToday: 1000 })
-    await database.pool.query(`update daily_exports set created_at = now() - interval '25 hours'`)
+    expect(await store.usage(ALICE.owner)).toEqual({ activeTasks: 0, bytesToday: 250 })
+    await database.pool.query(`update removed_exports set created_at = now() - interval '25 hours'`)
     expect(await store.usage(ALICE.owner)).toEqual({ activeTasks: 0, bytesToday: 0 })
     expect(await store.forget()).toEqual({ keys: 0, days: 1 })
-    expect(await rows('daily_exports')).toBe(0)
+    expect(await rows('removed_exports')).toBe(0)
   })
 })
 
