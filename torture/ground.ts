@@ -23,7 +23,8 @@ const FAKETIME = [
   '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1',
   '/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1'
 ]
-const STAGING_MIB = 256
+/** For all that is kept for download, which nobody fetches before the end. */
+const STAGING_MIB = 2048
 
 /** A process of the service, and its own lines to the servers. */
 export type Post = {

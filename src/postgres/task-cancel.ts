@@ -23,10 +23,10 @@ export function taskCancel(pool: pg.Pool, { keepMs }: { readonly keepMs: number 
         const by = row.owner === viewer.owner ? 'user' : 'operator'
         const canceled = await requestCancel(client, id, by, reason)
         if (!waits) return { status: 'accepted', task: taskOf(canceled) }
-        if (!row.upload_state && !row.sent) {
+        if (row.lease_epoch === 0) {
           return { status: 'accepted', task: taskOf(await endCanceled(client, canceled, keepMs)) }
         }
-        // What earlier attempts have left is removed by one more.
+        // What earlier attempts have left, written down or not, is removed by one more.
         return { status: 'accepted', task: taskOf(canceled), bell: { taskId: taskId(id), epoch: row.lease_epoch } }
       })
   }

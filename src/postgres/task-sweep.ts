@@ -11,30 +11,35 @@ import { DUE, full, HOST } from './turn-sql.ts'
 
 type SweepSettings = { readonly keepMs: number; readonly fairness?: Fairness }
 
+/**
+ * Rows that one statement changes at most: a sweep that ran into its time limit would find as many the next time, and nothing
+ * that is due for ever.
+ */
+const MOST_AT_ONCE = 500
+
 /** Ends what no attempt will end, forgets what has expired, finds what is due. */
 export function taskSweep(pool: pg.Pool, { keepMs, fairness = EQUAL_SHARES }: SweepSettings): Pick<TaskStore, 'sweep'> {
   return {
     async sweep() {
       const failed = [...(await endAbandonedCancels(pool, keepMs)), ...(await failAbandoned(pool, keepMs))]
-      const expired = await pool.query<{ id: string }>('delete from tasks where expires_at < now() returning id')
+      const expired = await removeExpired(pool)
       await forgetIdleProjects(pool)
-      return { due: await dueTasks(pool, fairness), failed, expired: expired.rows.map(({ id }) => taskId(id)) }
+      return { due: await dueTasks(pool, fairness), failed, expired }
     }
   }
 }
 
 /**
- * Canceled, and nothing left to remove, or nobody left to do it. A worker that died may have begun what it had no time to write
- * down; one that gave its task back has left nothing that it did not.
+ * Canceled, and nobody left to remove what attempts have left. Any attempt may have left what it could not write down: its worker
+ * died, or what it began was answered to nobody.
  */
 const endAbandonedCancels = (pool: pg.Pool, keepMs: number): Promise<TaskId[]> =>
   inTransaction(pool, async (client) => {
     const { rows } = await client.query<TaskRow>(
       `select * from tasks
         where cancel_requested_at is not null and ${ONGOING} and ${UNHELD}
-          and ((status = 'queued' and upload_state is null and sent is null)
-               or attempts >= max_attempts + $1 or now() >= deadline + ${CLEANING_TIME})
-        limit 500
+          and (attempts >= max_attempts + $1 or now() >= deadline + ${CLEANING_TIME})
+        limit ${MOST_AT_ONCE}
           for update skip locked`,
       [CLEANING_ATTEMPTS]
     )
@@ -42,7 +47,7 @@ const endAbandonedCancels = (pool: pg.Pool, keepMs: number): Promise<TaskId[]> =
     return rows.map(({ id }) => taskId(id))
   })
 
-/** Past the deadline or the last attempt, and nothing left to remove, or nobody left to do it; see endAbandonedCancels. */
+/** Past the deadline or the last attempt, and never begun, or nobody left to remove what was; see endAbandonedCancels. */
 async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
   const { rows } = await pool.query<{ id: string }>(
     `update tasks
@@ -53,12 +58,26 @@ async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
             failure = jsonb_build_object(
               'code', case when now() >= deadline then 'DEADLINE_EXCEEDED' else 'WORKER_LOST' end,
               'actor', 'operator', 'retriable', true, 'phase', status, 'attempts', attempts)
-      where ${ONGOING} and ${UNHELD} and cancel_requested_at is null
-        and (now() >= deadline or attempts >= max_attempts)
-        and ((status = 'queued' and upload_state is null) or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
-        and not (status = 'queued' and now() < deadline)
+      where id = any(array(
+        select id from tasks
+         where ${ONGOING} and ${UNHELD} and cancel_requested_at is null
+           and (now() >= deadline or attempts >= max_attempts)
+           and (lease_epoch = 0 or now() >= deadline + ${CLEANING_TIME} or attempts >= max_attempts + $2)
+           and not (status = 'queued' and now() < deadline)
+         limit ${MOST_AT_ONCE}
+           for update skip locked))
      returning id`,
     [keepMs, CLEANING_ATTEMPTS]
+  )
+  return rows.map(({ id }) => taskId(id))
+}
+
+async function removeExpired(pool: pg.Pool): Promise<TaskId[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `delete from tasks
+      where id = any(array(
+        select id from tasks where expires_at < now() order by expires_at limit ${MOST_AT_ONCE} for update skip locked))
+     returning id`
   )
   return rows.map(({ id }) => taskId(id))
 }
@@ -70,7 +89,7 @@ async function dueTasks(pool: pg.Pool, { hostConcurrency, projectConcurrency }: 
      select id, lease_epoch from tasks
       where ${DUE} and ${HOST} not in (select host from full_hosts) and owner not in (select owner from full_projects)
       order by rank, created_at
-      limit 500`,
+      limit ${MOST_AT_ONCE}`,
     [hostConcurrency, projectConcurrency]
   )
   return rows.map((row) => ({ taskId: taskId(row.id), epoch: row.lease_epoch }))

@@ -25,8 +25,6 @@ export interface BellWorker {
 
 const NAME = 'exports'
 const POSTGRES_CONNECTIONS = 4
-/** An unreachable Redis must not make a client of the API wait. */
-const PRODUCER_TIMEOUT_MS = 2_000
 
 export function openQueue(backend: QueueBackend): BellQueue {
   if (backend.kind === 'redis') {
@@ -34,7 +32,7 @@ export function openQueue(backend: QueueBackend): BellQueue {
       url: backend.url,
       maxRetriesPerRequest: null,
       enableOfflineQueue: false,
-      commandTimeout: PRODUCER_TIMEOUT_MS
+      commandTimeout: QUEUE_TIMEOUT_MS
     }
     return new Queue<Doorbell>(NAME, { connection, prefix: backend.prefix ?? 'glance-export' })
   }
@@ -71,5 +69,21 @@ export function reportOutage(backend: QueueBackend, log: Log, closing: AbortSign
     if (closing.aborted || performance.now() < quietUntil) return
     quietUntil = performance.now() + QUIET_MS
     log.warn({ err }, `the queue cannot use the ${where}; tasks wait until it can`)
+  }
+}
+
+/** For each call to the queue, which is never worth a longer wait: the rows say all that it does. */
+export const QUEUE_TIMEOUT_MS = 2_000
+
+export async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer from the queue in ${timeoutMs} ms`)), timeoutMs)
+  })
+  try {
+    return await Promise.race([work, timeout])
+  } finally {
+    clearTimeout(timer)
+    work.catch(() => {}) // it may still fail after we stopped waiting
   }
 }

@@ -1,7 +1,5 @@
 import type { Bell, BellsOfSweep, ExportQueue, Log } from '../export/ports.ts'
-import { type BellQueue, openQueue, type QueueBackend, reportOutage } from './backend.ts'
-
-const RING_TIMEOUT_MS = 2_000
+import { type BellQueue, openQueue, QUEUE_TIMEOUT_MS, type QueueBackend, reportOutage, withTimeout } from './backend.ts'
 
 /**
  * The doorbell on BullMQ. What is rung while one call of the queue is under way goes with the next, all at once. A ring that
@@ -23,7 +21,9 @@ export function createExportQueue(
     async close() {
       await rings.settled()
       closing.abort()
-      await queue.close()
+      await withTimeout(queue.close(), QUEUE_TIMEOUT_MS).catch((err) =>
+        log.warn({ err }, 'the queue was left as it was')
+      )
     }
   }
 }
@@ -41,7 +41,7 @@ async function ringAll(
     opts: { jobId: freeId(bell, held), removeOnComplete: true, removeOnFail: true }
   }))
   try {
-    await withTimeout(queue.addBulk(jobs), RING_TIMEOUT_MS)
+    await withTimeout(queue.addBulk(jobs), QUEUE_TIMEOUT_MS)
   } catch (err) {
     const taskIds = bells.map(({ taskId }) => taskId)
     log.warn({ err, taskIds }, 'tasks could not be put on the queue; the sweep will do it')
@@ -60,7 +60,7 @@ function freeId({ taskId, epoch }: Bell, held: ReadonlySet<string>): string {
 }
 
 async function heldJobs(queue: BellQueue): Promise<ReadonlySet<string>> {
-  const jobs = await withTimeout(queue.getActive(), RING_TIMEOUT_MS).catch(() => []) // adding will tell what is wrong
+  const jobs = await withTimeout(queue.getActive(), QUEUE_TIMEOUT_MS).catch(() => []) // adding will tell what is wrong
   return new Set(jobs.map(({ id }) => String(id)))
 }
 
@@ -83,18 +83,5 @@ function inTurn<T>(work: (all: readonly T[]) => Promise<void>) {
       return next.done
     },
     settled: () => last
-  }
-}
-
-async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer from the queue in ${timeoutMs} ms`)), timeoutMs)
-  })
-  try {
-    return await Promise.race([work, timeout])
-  } finally {
-    clearTimeout(timer)
-    work.catch(() => {}) // it may still fail after we stopped waiting
   }
 }

@@ -1,6 +1,6 @@
 import { WorkerStopping } from '../export/attempt/attempt.ts'
 import type { Log } from '../export/ports.ts'
-import { openWorker, type QueueBackend, reportOutage } from './backend.ts'
+import { openWorker, QUEUE_TIMEOUT_MS, type QueueBackend, reportOutage, withTimeout } from './backend.ts'
 
 const TIDY_MS = 60 * 60 * 1000
 
@@ -19,9 +19,11 @@ export type WorkerUses = {
 /** Answers the doorbell and sweeps, until it is closed: then running exports go back to the queue, uncounted. */
 export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Promise<void> }> {
   const stopping = new AbortController()
+  const running = new Set<Promise<void>>()
   const worker = openWorker(uses.backend, uses.concurrency, async () => {
-    // Who has ended an export looks at once for the next: one that was held back by it has no ring any more.
-    while (!stopping.signal.aborted && (await uses.runNext(stopping.signal)) === 'ran');
+    const run = answer(uses, stopping.signal)
+    running.add(run)
+    await run.finally(() => running.delete(run))
   })
   worker.on('error', reportOutage(uses.backend, uses.log, stopping.signal))
   await worker.waitUntilReady()
@@ -30,11 +32,23 @@ export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Pr
   return {
     async close() {
       stopping.abort(new WorkerStopping())
-      // Side by side: a worker that still took jobs would answer them with nothing.
-      await Promise.all([worker.close(), sweeper.stop(), tidier.stop()])
+      // At once: a worker that still took jobs would answer them with nothing. It waits for the queue, which may not answer.
+      const closed = worker.close()
+      closed.catch(() => {})
+      await Promise.all([...running, sweeper.stop(), tidier.stop()])
+      await withTimeout(closed, QUEUE_TIMEOUT_MS).catch((err) => uses.log.warn({ err }, 'the queue was left as it was'))
       // What was handed back is due, and nobody has rung for it.
       await uses.sweep().catch((err) => uses.log.warn({ err }, 'what was handed back waits for a sweep of others'))
     }
+  }
+}
+
+/** Who has ended an export looks at once for the next: one that was held back by it has no ring any more. */
+async function answer({ runNext, log }: WorkerUses, stopping: AbortSignal): Promise<void> {
+  try {
+    while (!stopping.aborted && (await runNext(stopping)) === 'ran');
+  } catch (err) {
+    log.error({ err }, 'no task could be taken: the sweep rings again') // the queue would keep it to itself
   }
 }
 

@@ -46,7 +46,10 @@ export const runService = (
     closeWithGrace({ delay: config.SHUTDOWN_SECONDS * 1000, logger: false }, async ({ signal, err }) => {
       if (err) log.fatal({ err }, 'stopping after an error')
       else log.info({ signal }, 'stopping')
-      await parts.close()
+      await parts.close().catch((error: unknown) => {
+        log.error({ err: error }, 'not everything could be stopped')
+        throw error
+      })
       log.info({}, 'stopped')
     })
     try {

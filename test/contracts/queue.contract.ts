@@ -61,6 +61,24 @@ export function describeQueue(
       expect(runs).toBe(10)
     })
 
+    it('lets the operator hear why no task could be taken, and goes on answering', async () => {
+      const queue = aQueue()
+      const heard: object[] = []
+      let runs = 0
+      const runNext = async () => {
+        if (++runs === 1) throw new Error('permission denied for table tasks')
+        return 'idle' as const
+      }
+      await aWorker({ runNext, log: { ...quiet, error: (data) => heard.push(data) } })
+
+      await queue.ring(aBell())
+      await expect.poll(() => heard, { timeout: 10_000 }).toHaveLength(1)
+      await queue.ring(aBell())
+
+      await expect.poll(() => runs, { timeout: 10_000 }).toBe(2)
+      expect(heard).toEqual([{ err: expect.objectContaining({ message: 'permission denied for table tasks' }) }])
+    })
+
     it('rings again for the same task with a new epoch while the old job is held by somebody', async () => {
       const queue = aQueue()
       let runs = 0

@@ -289,6 +289,44 @@ describe('the sweep', () => {
     })
   })
 
+  it('lets a last attempt clean up behind those of a task whose deadline passed while it waited', async () => {
+    const id = await created()
+    await store.release(await claimed(), { delayMs: 0, countAttempt: true, message: '' })
+    await database.pool.query(`update tasks set deadline = now() - interval '1 second'`)
+
+    expect(await store.sweep()).toMatchObject({ failed: [], due: [{ taskId: id }] })
+
+    expect(await claimed()).toMatchObject({ spent: 'deadline', uploadState: null })
+  })
+
+  it('takes so many at a time that no backlog keeps it from what is due', async () => {
+    await Promise.all(Array.from({ length: 510 }, () => created()))
+    await database.pool.query(`update tasks set deadline = now() - interval '1 second'`)
+    expect((await store.sweep()).failed).toHaveLength(500)
+    expect((await store.sweep()).failed).toHaveLength(10)
+
+    await database.pool.query(`update tasks set expires_at = now() - interval '1 second'`)
+    expect((await store.sweep()).expired).toHaveLength(500)
+    expect((await store.sweep()).expired).toHaveLength(10)
+  })
+
+  it('passes over what somebody holds', async () => {
+    const [late, lateToo, expired] = [await created(), await created(), await created()]
+    await database.pool.query(`update tasks set deadline = now() - interval '1 second' where id <> $1`, [expired])
+    await store.cancel(ALICE, expired, null)
+    await database.pool.query(`update tasks set expires_at = now() - interval '1 second' where id = $1`, [expired])
+    const holder = await database.pool.connect()
+    await holder.query('begin')
+    await holder.query('select from tasks where id = any($1) for update', [[late, expired]])
+
+    const swept = await store.sweep()
+
+    await holder.query('rollback')
+    holder.release()
+    expect(swept).toMatchObject({ failed: [lateToo], expired: [] })
+    expect(await store.sweep()).toMatchObject({ failed: [late], expired: [expired] })
+  })
+
   it('forgets tasks that have expired; reading does so at once', async () => {
     const id = await created()
     await store.settleSuccess(await claimed(), result)
