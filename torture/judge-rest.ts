@@ -70,7 +70,10 @@ export async function judgeService(evidence: RestEvidence, verdict: Verdict): Pr
   for (const death of deaths) {
     const told = `${death.slot} ${death.how} (code ${death.code}, ${death.tookMs} ms)`
     if (death.how === 'terminated' && death.ready)
-      verdict.look('SIGTERM ends a process with 0, in time', (death.code !== 0 || death.tookMs > GRACE_MS) && told)
+      verdict.look(
+        'SIGTERM ends a process with 0, in time',
+        ((death.code !== 0 && !death.askedTwice) || death.tookMs > GRACE_MS) && told
+      )
     else verdict.look('no process ends by itself', death.how === 'ended by itself' && told)
   }
   for (const name of await readdir(logs)) {

@@ -25,6 +25,8 @@ export type Death = {
   readonly ready: boolean
   /** From the signal to the end. */
   readonly tookMs: number
+  /** Whether it was asked again while it was stopping: then it may drop everything and end with 1. */
+  readonly askedTwice: boolean
 }
 
 export type SlotOptions = {
@@ -44,7 +46,7 @@ export class Slot implements AsyncDisposable {
   readonly #options: SlotOptions
   readonly #log: WriteStream
   #child: ChildProcess | undefined
-  #wanted: { readonly how: 'killed' | 'terminated'; readonly at: number } | undefined
+  #wanted: { readonly how: 'killed' | 'terminated'; readonly at: number; readonly again?: boolean } | undefined
   #over = false
   #living: Promise<void> = Promise.resolve()
 
@@ -101,6 +103,7 @@ export class Slot implements AsyncDisposable {
   #end(how: 'killed' | 'terminated', signal: NodeJS.Signals): void {
     if (!this.#child) return
     if (how === 'killed' || !this.#wanted) this.#wanted = { how, at: Date.now() }
+    else this.#wanted = { ...this.#wanted, again: true }
     this.#child.kill(signal)
   }
 
@@ -148,6 +151,7 @@ export class Slot implements AsyncDisposable {
     const crashed = crashAt !== undefined && signal === 'SIGKILL' && asked?.how !== 'killed'
     const how = crashed ? 'crash point' : (asked?.how ?? itself)
     const at = asked?.at ?? Date.now()
-    onDeath({ slot: this.name, workerId, how, crashAt, at, code, ready, tookMs: Date.now() - at })
+    const askedTwice = asked?.again ?? false
+    onDeath({ slot: this.name, workerId, how, crashAt, at, code, ready, tookMs: Date.now() - at, askedTwice })
   }
 }

@@ -43,7 +43,14 @@ export const runService = (
 ): Promise<void> =>
   runOnce(options, async (config, log) => {
     const parts = new Parts()
-    closeWithGrace({ delay: config.SHUTDOWN_SECONDS * 1000, logger: false }, async ({ signal, err }) => {
+    const grace = {
+      delay: config.SHUTDOWN_SECONDS * 1000,
+      logger: false,
+      onSecondSignal: (signal: string) => log.warn({ signal }, 'stopped at once'),
+      onSecondError: (err: unknown) => log.fatal({ err }, 'stopped by an error while stopping'),
+      onTimeout: (delayMs: number) => log.error({ delayMs }, 'not everything could be stopped in time')
+    } as const
+    closeWithGrace(grace, async ({ signal, err }) => {
       if (err) log.fatal({ err }, 'stopping after an error')
       else log.info({ signal }, 'stopping')
       await parts.close().catch((error: unknown) => {

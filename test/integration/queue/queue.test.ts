@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { taskId } from '../../../src/domain/ids.ts'
 import { createExportQueue } from '../../../src/queue/export-queue.ts'
@@ -41,48 +42,60 @@ it.each([
   server.close()
 })
 
-it('lets a worker stop in time beside a Redis that no longer answers', async () => {
-  const { url, prefix } = freshRedis()
-  const redis = new URL(url)
-  const connections = new Set<Socket>()
-  let answering = true
-  const proxy = createServer((client) => {
-    const server = connect(Number(redis.port), redis.hostname)
-    for (const socket of [client, server]) connections.add(socket.on('error', () => {}))
-    client.on('data', (bytes) => answering && server.write(bytes))
-    server.on('data', (bytes) => answering && client.write(bytes))
-  }).listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  const { port } = proxy.address() as AddressInfo
-  const backend = { kind: 'redis', url: `redis://127.0.0.1:${port}`, prefix } as const
-  const heard: string[] = []
-  const log = { info() {}, error() {}, warn: (_data: object, message: string) => heard.push(message) }
-  const started = Promise.withResolvers<void>()
-  let ended = 0
-  const queue = createExportQueue(backend, log)
-  const worker = await startExportWorker({
-    backend,
-    concurrency: 1,
-    sweepMs: 60_000,
-    sweep: async () => {},
-    tidy: async () => {},
-    log,
-    runNext: async (stopping) => {
-      started.resolve()
-      await once(stopping, 'abort')
-      ended++
-      return 'idle'
+it.each([
+  ['no longer answers', false],
+  ['breaks off every connection', true]
+])(
+  'lets a worker stop in time beside a Redis that %s',
+  async (_case, breaks) => {
+    const { url, prefix } = freshRedis()
+    const redis = new URL(url)
+    const connections = new Set<Socket>()
+    let answering = true
+    const proxy = createServer((client) => {
+      const server = connect(Number(redis.port), redis.hostname)
+      for (const socket of [client, server]) connections.add(socket.on('error', () => {}))
+      client.on('data', (bytes) => answering && server.write(bytes))
+      server.on('data', (bytes) => answering && client.write(bytes))
+    }).listen(0, '127.0.0.1')
+    await once(proxy, 'listening')
+    const { port } = proxy.address() as AddressInfo
+    const backend = { kind: 'redis', url: `redis://127.0.0.1:${port}`, prefix } as const
+    const heard: string[] = []
+    const log = { info() {}, error() {}, warn: (_data: object, message: string) => heard.push(message) }
+    const started = Promise.withResolvers<void>()
+    let ended = 0
+    const queue = createExportQueue(backend, log)
+    const worker = await startExportWorker({
+      backend,
+      concurrency: 1,
+      sweepMs: 60_000,
+      sweep: async () => {},
+      tidy: async () => {},
+      log,
+      runNext: async (stopping) => {
+        started.resolve()
+        await once(stopping, 'abort')
+        ended++
+        return 'idle'
+      }
+    })
+    await queue.ring({ taskId: taskId(randomUUID()), epoch: 0 })
+    await started.promise
+    answering = false
+    const closing = Promise.all([worker.close(), sleep(50)])
+    if (breaks) {
+      proxy.close()
+      for (const socket of connections) socket.destroy()
     }
-  })
-  await queue.ring({ taskId: taskId(randomUUID()), epoch: 0 })
-  await started.promise
-  answering = false
 
-  await worker.close()
-  await queue.close()
+    await closing
+    await queue.close()
 
-  expect(ended).toBe(1)
-  expect(heard).toContain('the queue was left as it was')
-  for (const socket of connections) socket.destroy()
-  proxy.close()
-}, 20_000)
+    expect(ended).toBe(1)
+    if (!breaks) expect(heard).toContain('the queue was left as it was')
+    for (const socket of connections) socket.destroy()
+    proxy.close()
+  },
+  20_000
+)
