@@ -73,7 +73,8 @@ export class BlockDisk implements Disk {
       const index = Math.floor(start / blockBytes)
       const zeros = allocated.has(index) ? 0 : allocated.runLength(index, lastBlock)
       const end = Math.min(to, (index + (zeros || 1)) * blockBytes)
-      const block = zeros > 0 ? ZERO : await this.#map.locate(index)
+      const found = zeros > 0 ? ZERO : this.#map.locate(index)
+      const block = found instanceof Promise ? await found : found
       const last = pieces.at(-1)
       if (last && continues(last, block)) last.end = end
       else pieces.push({ block, skip: start % blockBytes, start, end })
@@ -111,6 +112,8 @@ export async function readBytes(file: RandomAccess, offset: number, length: numb
  * ended: until then the caller's buffer may still be written to.
  */
 async function eachOf<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const [only] = items
+  if (only !== undefined && items.length === 1) return work(only)
   // The workers take from one generator; the one that fails closes it for all.
   const queue = (function* () {
     yield* items

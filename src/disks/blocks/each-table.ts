@@ -1,7 +1,7 @@
 import type { RandomAccess } from '../disk.ts'
 
 /** Tables are read several at once, up to this many bytes and tables: one by one is slow where they are small. */
-const BATCH_BYTES = 1024 * 1024
+const BATCH_BYTES = 256 * 1024
 const BATCH_TABLES = 32
 
 /**

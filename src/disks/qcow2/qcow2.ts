@@ -6,9 +6,9 @@ import { inflateCluster } from './inflate.ts'
 import { clusterOf } from './l2-entry.ts'
 import { type Scanned, scanTables } from './scan.ts'
 
-/** L2 tables are kept in slices of at most this, or one table of 2 MiB would be all that is kept. */
-const SLICE_BYTES = 64 * 1024
-const KEPT_SLICES_BYTES = 2 * 1024 * 1024
+/** L2 tables are read in slices of at most this: of a disk with little on it, most of a table is never needed. */
+const SLICE_BYTES = 4 * 1024
+const KEPT_SLICES_BYTES = 1024 * 1024
 
 /** Copy-on-write disks of QEMU, versions 2 and 3: the active layer of files that need no other file. */
 export const qcow2: DiskReader = {
@@ -24,24 +24,28 @@ function clusterMap(file: RandomAccess, header: Header, { l2Offsets, allocated }
   const tableEntries = clusterBytes / 8
   const sliceBytes = Math.min(SLICE_BYTES, clusterBytes)
   const slices = new Recent<Buffer>(KEPT_SLICES_BYTES / sliceBytes)
+  const clusterIn = (slice: Buffer, at: number, guestCluster: number): Block => {
+    const needed = Math.min(clusterBytes, virtualSize - guestCluster * clusterBytes)
+    const cluster = clusterOf(slice.readUInt32BE(at), slice.readUInt32BE(at + 4), needed, header)
+    if (cluster.kind !== 'compressed') return cluster
+    return {
+      kind: 'packed',
+      unpack: async () =>
+        inflateCluster(await readBytes(file, cluster.offset, cluster.bytes), clusterBytes, compression)
+    }
+  }
   return {
     blockBytes: clusterBytes,
     virtualSize,
     allocated,
-    async locate(guestCluster): Promise<Block> {
+    locate(guestCluster) {
       const table = l2Offsets[Math.floor(guestCluster / tableEntries)] ?? 0
       const at = (guestCluster % tableEntries) * 8
-      const offset = table + at - (at % sliceBytes)
-      const slice = await slices.get(offset, async () => readBytes(file, offset, sliceBytes))
-      const needed = Math.min(clusterBytes, virtualSize - guestCluster * clusterBytes)
       const inSlice = at % sliceBytes
-      const cluster = clusterOf(slice.readUInt32BE(inSlice), slice.readUInt32BE(inSlice + 4), needed, header)
-      if (cluster.kind !== 'compressed') return cluster
-      return {
-        kind: 'packed',
-        unpack: async () =>
-          inflateCluster(await readBytes(file, cluster.offset, cluster.bytes), clusterBytes, compression)
-      }
+      const offset = table + at - inSlice
+      const slice = slices.get(offset, () => readBytes(file, offset, sliceBytes))
+      if (!(slice instanceof Promise)) return clusterIn(slice, inSlice, guestCluster)
+      return slice.then((loaded) => clusterIn(loaded, inSlice, guestCluster))
     }
   }
 }

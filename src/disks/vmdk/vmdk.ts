@@ -28,17 +28,20 @@ export const vmdk: DiskReader = {
 
 function grainMap(file: RandomAccess, header: Header, { tables, allocated }: Scanned): BlockMap {
   const recent = new Recent<Buffer>(KEPT_TABLES_BYTES / TABLE_BYTES)
+  const grainIn = (table: Buffer, grain: number): Block => {
+    const offset = grainAt(table.readUInt32LE((grain % GRAINS_PER_TABLE) * 4), grain, header)
+    if (offset === 0) return { kind: 'zero' }
+    if (!header.compressed) return { kind: 'data', offset }
+    return { kind: 'packed', unpack: () => unpackGrain(file, offset, grain, header) }
+  }
   return {
     blockBytes: header.grainBytes,
     virtualSize: header.virtualSize,
     allocated,
-    async locate(grain): Promise<Block> {
+    locate(grain) {
       const at = tables[Math.floor(grain / GRAINS_PER_TABLE)] ?? 0
-      const table = await recent.get(at, async () => readBytes(file, at, TABLE_BYTES))
-      const offset = grainAt(table.readUInt32LE((grain % GRAINS_PER_TABLE) * 4), grain, header)
-      if (offset === 0) return { kind: 'zero' }
-      if (!header.compressed) return { kind: 'data', offset }
-      return { kind: 'packed', unpack: () => unpackGrain(file, offset, grain, header) }
+      const table = recent.get(at, () => readBytes(file, at, TABLE_BYTES))
+      return table instanceof Promise ? table.then((loaded) => grainIn(loaded, grain)) : grainIn(table, grain)
     }
   }
 }

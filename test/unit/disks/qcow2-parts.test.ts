@@ -16,6 +16,25 @@ describe('Recent', () => {
     expect(values).toEqual(['value 1', 'value 1'])
   })
 
+  it('gives what is there without a promise', async () => {
+    const recent = new Recent<string>(2)
+    await recent.get(1, async () => 'one')
+
+    expect(recent.get(1, async () => 'another')).toBe('one')
+  })
+
+  it('keeps nothing of a load that ends when others have taken its place', async () => {
+    const recent = new Recent<string>(1)
+    const late = Promise.withResolvers<string>()
+    const first = recent.get(1, () => late.promise)
+    await recent.get(2, async () => 'two')
+    late.resolve('one')
+
+    expect(await first).toBe('one')
+    expect(recent.get(2, async () => 'another')).toBe('two')
+    expect(await recent.get(1, async () => 'one again')).toBe('one again')
+  })
+
   it('forgets what was used longest ago', async () => {
     const recent = new Recent<number>(2)
     const loaded: number[] = []
