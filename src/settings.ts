@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox'
 import { KiB, TiB } from './domain/bytes.ts'
 
-/** Every setting, read from the environment by this name. The table in README.md is compared with this one by a test. */
+/** Every setting, read from the environment by this name. The table in docs/operations.md is compared with this one by a test. */
 export const settingsSchema = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'address the API listens on' }),
   PORT: Type.Integer({
@@ -53,6 +53,12 @@ export const settingsSchema = Type.Object({
     Type.String({
       minLength: 1,
       description: 'PEM file with authorities to trust for destinations, besides the usual ones'
+    })
+  ),
+  SFTP_KNOWN_HOSTS: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: 'known_hosts file of OpenSSH: keys of SFTP servers, for requests that name none'
     })
   ),
   DESTINATION_SILENCE_SECONDS: Type.Integer({
@@ -198,6 +204,11 @@ export const settingsSchema = Type.Object({
     default: '/var/tmp',
     minLength: 1,
     description: 'folder, open to all accounts, where libguestfs keeps what it has built once, about 400 MB'
+  }),
+  SCRUB_KVM: Type.Enum(['off', 'probe'], {
+    default: 'off',
+    description:
+      'its processor is emulated; `probe`: each worker tries KVM out once, for at most ten seconds, and takes it where it works'
   }),
   JAIL: Type.Enum(['strict', 'off'], {
     default: 'strict',

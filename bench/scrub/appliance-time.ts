@@ -32,10 +32,10 @@ export async function timeAppliance(guest: DebianGuest, folder: string): Promise
     const never = new AbortController().signal
     const began = performance.now()
     await appliance({ limitMs: 900_000, cache: '/var/tmp' }).edit(overlay, { steps, settings, looks: [], work }, never)
-    const { extents } = await freeSpace(overlay, { gaps: 'zero', bootGap: 'keep' }, fileSystems(), never)
+    const { extents, remains } = await freeSpace(overlay, { gaps: 'zero', bootGap: 'keep' }, fileSystems(), never)
     const seconds = (performance.now() - began) / 1000
     const scrubbed = join(work, 'scrubbed.raw')
-    await writeDisk(new ZeroedDisk(overlay, extents), scrubbed)
+    await writeDisk(new ZeroedDisk(overlay, extents, remains), scrubbed)
     return { seconds, left: (await standing(guest.secrets, scrubbed)).length }
   } finally {
     await rm(work, { recursive: true, force: true })

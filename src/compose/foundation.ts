@@ -6,13 +6,14 @@ import type { Logger } from 'pino'
 import { type Config, ConfigInvalid } from '../config.ts'
 import { DEFAULT_LIMITS } from '../destinations/connection.ts'
 import { createDestinations, type Destinations } from '../destinations/registry.ts'
-import { Staging } from '../destinations/tempurl/staging.ts'
+import { type KnownHosts, readKnownHosts } from '../destinations/sftp/known-hosts.ts'
+import { Staging, type StagingSettings } from '../destinations/tempurl/staging.ts'
 import { MiB } from '../domain/bytes.ts'
 import type { Fairness } from '../export/fairness.ts'
 import type { TaskStore } from '../export/ports.ts'
 import type { Quotas } from '../export/quotas.ts'
 import type { ScrubPolicy } from '../export/scrub-policy.ts'
-import { createHashers } from '../hashing/hashers.ts'
+import { createHashers, type Hashers } from '../hashing/hashers.ts'
 import { type LibraryFiles, libraryFiles } from '../images/library-files.ts'
 import { Buffers } from '../pipeline/buffers.ts'
 import { createCompressors } from '../pipeline/compressors.ts'
@@ -67,23 +68,13 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     max: POOL_CONNECTIONS,
     onError: (err) => log.warn({ err }, 'database connection lost')
   })
-  const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
   const cores = availableParallelism()
   const engine = { compressors: createCompressors(cores), hashers: createHashers(cores), buffers: new Buffers() }
   // The embedded PostgreSQL ends when it cannot write: images and files leave it room on the disk they share.
   const reserveBytes = config.DATABASE_URL ? 0 : EMBEDDED_RESERVE_BYTES
   const staging = { dir: join(config.DATA_DIR, 'exports'), reserveBytes }
-  const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
   const watch = crashPoints(config.CRASH_AT)
-  const destinations = createDestinations({
-    allowedNetworks: config.ALLOWED_NETWORKS,
-    allowedEndpoints: config.ALLOWED_ENDPOINTS,
-    hashers: engine.hashers,
-    staging,
-    limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
-    ...(extraCa && { extraCa }),
-    ...(config.FILE_ROOT && { fileRoot: config.FILE_ROOT })
-  })
+  const destinations = await destinationsOf(config, engine.hashers, staging)
   const backend = queueBackend(config, databaseUrl)
   const queue = createExportQueue(backend, log)
   const keys = await keysOf(config)
@@ -91,18 +82,7 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
     config,
     log,
     pool,
-    tasks: watch(
-      'tasks',
-      createTaskStore(pool, {
-        maxAttempts: config.TASK_ATTEMPTS,
-        deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
-        quotas: quotasOf(config),
-        fairness: fairnessOf(config),
-        keepMs: config.TASK_KEEP_SECONDS * 1000,
-        tempUrlMs: config.TEMP_URL_SECONDS * 1000,
-        leaseMs: config.LEASE_SECONDS * 1000
-      })
-    ),
+    tasks: watch('tasks', taskStoreOf(config, pool)),
     files: libraryFiles({
       dir,
       hashers: engine.hashers,
@@ -127,6 +107,33 @@ export async function layFoundation(config: Config, log: Logger, databaseUrl: st
   }
 }
 
+async function destinationsOf(config: Config, hashers: Hashers, staging: StagingSettings): Promise<Destinations> {
+  const extraCa = config.DESTINATION_CA_FILE && (await readAuthorities(config.DESTINATION_CA_FILE))
+  const knownHosts = config.SFTP_KNOWN_HOSTS && (await readHosts(config.SFTP_KNOWN_HOSTS))
+  const silenceMs = config.DESTINATION_SILENCE_SECONDS * 1000
+  return createDestinations({
+    allowedNetworks: config.ALLOWED_NETWORKS,
+    allowedEndpoints: config.ALLOWED_ENDPOINTS,
+    hashers,
+    staging,
+    limits: { ...DEFAULT_LIMITS, idleMs: silenceMs, answerMs: silenceMs },
+    ...(extraCa && { extraCa }),
+    ...(knownHosts && { knownHosts }),
+    ...(config.FILE_ROOT && { fileRoot: config.FILE_ROOT })
+  })
+}
+
+const taskStoreOf = (config: Config, pool: pg.Pool): TaskStore =>
+  createTaskStore(pool, {
+    maxAttempts: config.TASK_ATTEMPTS,
+    deadlineMs: config.TASK_DEADLINE_SECONDS * 1000,
+    quotas: quotasOf(config),
+    fairness: fairnessOf(config),
+    keepMs: config.TASK_KEEP_SECONDS * 1000,
+    tempUrlMs: config.TEMP_URL_SECONDS * 1000,
+    leaseMs: config.LEASE_SECONDS * 1000
+  })
+
 const fairnessOf = (config: Config): Fairness => ({
   weights: config.PROJECT_WEIGHTS,
   hostConcurrency: config.HOST_CONCURRENCY,
@@ -148,6 +155,15 @@ async function readAuthorities(path: string): Promise<string> {
   if (!text.includes('-----BEGIN CERTIFICATE-----'))
     throw new ConfigInvalid([`DESTINATION_CA_FILE: ${path} holds no certificate in PEM form`])
   return text
+}
+
+async function readHosts(path: string): Promise<KnownHosts> {
+  const text = await readFile(path, 'utf8')
+  try {
+    return readKnownHosts(text)
+  } catch (error) {
+    throw new ConfigInvalid([`SFTP_KNOWN_HOSTS: ${path}: ${error instanceof Error ? error.message : error}`])
+  }
 }
 
 const queueBackend = (config: Config, databaseUrl: string): QueueBackend =>

@@ -50,7 +50,13 @@ export async function openEditors(config: Config, log: Log): Promise<Editors> {
     log.warn({ why: error.message }, 'guests with ext file systems are not scrubbed the fast way')
   }
   if (config.SCRUB_APPLIANCE)
-    editors.push(appliance({ limitMs: config.SCRUB_APPLIANCE_SECONDS * 1000, cache: config.SCRUB_APPLIANCE_CACHE }))
+    editors.push(
+      appliance({
+        limitMs: config.SCRUB_APPLIANCE_SECONDS * 1000,
+        cache: config.SCRUB_APPLIANCE_CACHE,
+        kvm: config.SCRUB_KVM
+      })
+    )
   return { editors, operator, tools }
 }
 

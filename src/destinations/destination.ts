@@ -86,6 +86,11 @@ export interface Upload {
   readonly parallel: number
   /** Recorded by the caller before the first part; null when a dead worker leaves nothing behind. */
   readonly state: UploadState | null
+  /**
+   * Known once every part was sent. True: nothing that the destination has answered shows which bytes it has, where such a
+   * destination can show it, so they have to be read back.
+   */
+  readonly unproved?: boolean
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart>
   commit(signal: AbortSignal): Promise<Committed>
   abort(): Promise<Removed>
@@ -148,6 +153,11 @@ export interface Destination {
   read(target: UploadTarget, range: { readonly from: number; readonly to: number }, signal: AbortSignal): ByteSource
   /** Removes the object at the target's URL with all that belongs to it; one that is gone is no error. */
   remove(target: UploadTarget, signal: AbortSignal): Promise<void>
+  /**
+   * What is to be written down before `open`, so that `discard` can tell what that has begun from what is others', if nobody gets
+   * to write down its state. Absent, or undefined: it can without.
+   */
+  intend?(target: UploadTarget, signal: AbortSignal): Promise<UploadState | undefined>
   open(target: UploadTarget, signal: AbortSignal): Promise<Upload>
   /**
    * Goes on with the upload of an earlier attempt, on this worker or another. Absent where a destination cannot. Asks the
@@ -167,7 +177,7 @@ export interface Destination {
    * Removes what uploads of this export to this target have left: the one of this state, and those whose worker died before
    * their state was recorded, as far as the destination can find them. Only what is certainly of this export is removed. What
    * is gone already is no error.
-   * @param state null when none was recorded
+   * @param state of `intend` when no other was recorded; null when none was
    */
   discard(target: UploadTarget, state: UploadState | null, signal: AbortSignal): Promise<Removed>
 }

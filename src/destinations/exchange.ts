@@ -81,6 +81,25 @@ export class Exchange {
     })
     await this.unlessOver(invited)
     clearTimeout(patience)
+    return this.#status
+  }
+
+  /**
+   * Waits for an answer without sending anything more. Many servers invite everybody and refuse then (Node's does).
+   * @returns its status, when it came within the time of an invitation
+   */
+  async refusal(): Promise<number | undefined> {
+    let patience: NodeJS.Timeout | undefined
+    await this.unlessOver(
+      new Promise<void>((resolve) => {
+        patience = setTimeout(resolve, CONTINUE_MS)
+      })
+    )
+    clearTimeout(patience)
+    return this.#status
+  }
+
+  get #status(): number | undefined {
     return this.#outcome && 'response' in this.#outcome ? this.#outcome.response.statusCode : undefined
   }
 

@@ -8,6 +8,7 @@ import type { Destination } from './destination.ts'
 import { createFileDestination } from './file/file.ts'
 import { createHttpDestination } from './http/http.ts'
 import { createS3Destination } from './s3/s3.ts'
+import type { KnownHosts } from './sftp/known-hosts.ts'
 import { createSftpDestination } from './sftp/sftp.ts'
 import { createSwiftDestination } from './swift/swift.ts'
 import type { StagingSettings } from './tempurl/staging.ts'
@@ -21,6 +22,8 @@ export type DestinationSettings = AddressSettings & {
   readonly staging?: StagingSettings
   /** PEM of authorities to trust besides the well-known ones. */
   readonly extraCa?: string
+  /** Keys of SSH servers that the operator vouches for. */
+  readonly knownHosts?: KnownHosts
   /** DEFAULT_LIMITS when absent. */
   readonly limits?: Limits
   /** Replaces the system's DNS look-up. */

@@ -372,6 +372,18 @@ export const SITUATIONS = {
     'user',
     'has another host key than the credentials name: ask its owner for the right one, and send it as host_key_sha256.'
   ),
+  hostKeyNotListed: row(
+    'DEST_TLS_UNTRUSTED',
+    'permanent',
+    'operator',
+    'has another host key than the list of this service (SFTP_KNOWN_HOSTS): the operator has to see whether it was changed and correct the list, or send the right one as host_key_sha256.'
+  ),
+  hostKeyRevoked: row(
+    'DEST_TLS_UNTRUSTED',
+    'permanent',
+    'destination',
+    'has a host key that the operator of this service has revoked: its owner has to give it a new one.'
+  ),
   sshFailed: row(
     'DEST_REJECTED',
     'permanent',

@@ -38,6 +38,8 @@ export type ScrubOptions = {
   readonly disable?: readonly string[]
   /** Where the guest's files cannot be changed. */
   readonly on_unrecognized_os?: 'fail' | 'skip'
+  /** A key for the guest's encryption came along. The key itself is sealed, beside the credentials. */
+  readonly keyed?: true
 }
 
 /** What a task may ask for besides the specification's fields; empty and absent mean the default. */

@@ -49,7 +49,23 @@ export class ScrubGuestEncrypted extends ExportError {
 
   constructor(options?: ErrorOptions) {
     super(
-      'The guest is encrypted, so nothing can be taken out of it. Nothing was exported; export an image that is not.',
+      'The guest is encrypted, so nothing can be taken out of it without its key. Nothing was exported: ' +
+        'try again with its passphrase in scrub.disk_key.',
+      options
+    )
+  }
+}
+
+/** `scrub.disk_key` is not what the guest was encrypted with, or not all of it. */
+export class ScrubDiskKeyWrong extends ExportError {
+  readonly code = 'SCRUB_DISK_KEY_WRONG'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor(options?: ErrorOptions) {
+    super(
+      "The key in scrub.disk_key does not open all of the guest's encrypted volumes. Nothing was exported: " +
+        'try again with the passphrase that opens each of them.',
       options
     )
   }

@@ -59,6 +59,17 @@ export class CredentialsPurged extends ExportError {
   }
 }
 
+/** The task failed with a disk key that was wiped at its end, and no new one came. */
+export class DiskKeyPurged extends ExportError {
+  readonly code = 'DISK_KEY_PURGED'
+  readonly permanent = true
+  readonly actor = 'user'
+
+  constructor() {
+    super('The disk key of the task was wiped when it ended: send it again as "scrub" with "disk_key" in the body.')
+  }
+}
+
 /** The task is being tried again already. */
 export class RetryUnderWay extends ExportError {
   readonly code = 'RETRY_UNDER_WAY'

@@ -1,6 +1,6 @@
 import type { Checksum, ExportOptions, Sidecar, VerifyLevel } from './export-options.ts'
 import type { ImageId, OwnerId, TaskId } from './ids.ts'
-import type { ScrubReport } from './scrub-report.ts'
+import type { ScrubProgress, ScrubReport } from './scrub-report.ts'
 
 /** The specification's five statuses (Glance-tasks-export, open question 4). */
 export const TASK_STATUSES = ['queued', 'processing', 'transferring', 'success', 'failure'] as const
@@ -40,6 +40,8 @@ export type SentFile = {
   readonly checksums?: Partial<Readonly<Record<Checksum, string>>>
   /** Of the disk's content, the same in every format; where it was asked for. */
   readonly contentHash?: { readonly algo: string; readonly value: string }
+  /** The destination's answers do not show which bytes it has. */
+  readonly unproved?: true
 }
 
 /** What was read back after the upload. `ok` is false where the destination did not let us look. */
@@ -94,6 +96,8 @@ export type Progress = {
   readonly at: string
   /** What goes on, finer than the status. */
   readonly phase?: Phase
+  /** While it is scrubbing. */
+  readonly scrub?: ScrubProgress
 }
 
 export const NO_PROGRESS: Progress = {

@@ -22,27 +22,40 @@ import type { Once } from './once.ts'
 import type { Usage } from './quotas.ts'
 import type { TaskQuery } from './task-query.ts'
 
-/** Credentials as they rest in a row: nothing in it can be read without the key-encryption key. */
+/** What only the worker may read of a request. */
+export type TaskSecrets = {
+  readonly credentials?: Credentials | undefined
+  /** Opens the encryption of the guest's disk. */
+  readonly diskKey?: string | undefined
+}
+
+/** Secrets as they rest in a row: nothing in it can be read without the key-encryption key. */
 export type Sealed = {
   readonly keyId: string
   /** The task's data key, wrapped: 12 bytes nonce, 32 bytes, 16 bytes tag. */
   readonly wrappedKey: Buffer
-  /** 12 bytes nonce, the credentials as JSON, 16 bytes tag. */
+  /** 12 bytes nonce, the secrets as JSON, 16 bytes tag. */
   readonly ciphertext: Buffer
 }
 
-/** What is kept of credentials with a task. When it ends, `sealed` is wiped. */
-type SealedCredentials = { readonly kind: string; readonly fingerprint: string; readonly sealed: Sealed }
+/** What is kept of secrets with a task; `kind` and `fingerprint` are those of credentials. When it ends, `sealed` is wiped. */
+type SealedSecrets = { readonly kind: string | null; readonly fingerprint: string | null; readonly sealed: Sealed }
 
-/** Seals credentials for one task: they open for no other. The API has this half of the vault. */
+/** Seals secrets for one task: they open for no other. The API has this half of the vault. */
 export interface Sealer {
-  seal(task: TaskId, owner: OwnerId, credentials: Credentials): SealedCredentials
+  /** Null where there is nothing to seal. */
+  seal(task: TaskId, owner: OwnerId, secrets: TaskSecrets): SealedSecrets | null
 }
 
 /** The worker's half of the vault. */
 export interface Opener {
   /** Throws CredentialsLost when the key is not there any more or the bytes were changed. */
-  open(task: TaskId, owner: OwnerId, sealed: Sealed): Secret<Credentials>
+  open(task: TaskId, owner: OwnerId, sealed: Sealed): OpenedSecrets
+}
+
+type OpenedSecrets = {
+  readonly credentials?: Secret<Credentials> | undefined
+  readonly diskKey?: Secret<string> | undefined
 }
 
 /** The image as it was when the task was made: what the attempt has to find. Sizes in bytes. */
@@ -67,7 +80,7 @@ export type NewTask = {
   readonly requestId: string
   readonly request: ExportRequest
   readonly labels: TaskLabels
-  readonly credentials: SealedCredentials | null
+  readonly credentials: SealedSecrets | null
   /** The failed task that it repeats. */
   readonly retryOf?: TaskId
 }
@@ -133,6 +146,8 @@ export type TaskNote = {
   readonly warnings?: readonly Warning[]
   readonly cleanup?: Cleanup
   readonly scrubReport?: ScrubReport
+  /** What has to be removed if this worker dies, in place of what was written down before. */
+  readonly uploadState?: UploadState
   /** Null: nobody may go on with what was sent. */
   readonly uploadIdentity?: null
 }

@@ -49,8 +49,11 @@ export interface ImageStore {
   get(viewer: Viewer, id: ImageId): Promise<Image | undefined>
   /** Throws MarkerNotFound. */
   list(viewer: Viewer, query: ImageQuery): Promise<Image[]>
-  /** Changes fields of an own image; undefined when there is none, or when its formats would change and it is not queued. */
-  update(viewer: Viewer, id: ImageId, fields: ImageFields): Promise<Image | undefined>
+  /**
+   * Changes an own image; undefined when there is none.
+   * @param change is given the image as it is, held until the change is stored; throws to refuse
+   */
+  update(viewer: Viewer, id: ImageId, change: (image: Image) => ImageFields): Promise<Image | undefined>
   /** queued -> saving for this upload; also from saving when that upload has been silent for two minutes. False otherwise. */
   beginUpload(id: ImageId, uploadId: string): Promise<boolean>
   /** Shows that the upload goes on. False when it is not this upload's turn any more. */

@@ -1,6 +1,6 @@
 import type { ImageId } from '../domain/ids.ts'
 import type { Image } from '../domain/image.ts'
-import { ImageFormatFixed } from '../domain/image-errors.ts'
+import { ImageFormatFixed, ImageNotFound } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import { checkProperties, checkVisibility, ownImage } from './access.ts'
 import type { ImageFields, ImageStore } from './ports.ts'
@@ -17,12 +17,19 @@ export async function updateImage(
   change: (image: Image) => ImageFields,
   adminsOnly: readonly string[] = []
 ): Promise<Image> {
-  const image = await ownImage(store, viewer, id)
-  const fields = change(image)
-  checkVisibility(viewer, image.visibility, fields.visibility)
-  checkProperties(viewer, image.properties, fields.properties, adminsOnly)
-  const updated = await store.update(viewer, id, fields)
-  if (updated) return updated
-  await ownImage(store, viewer, id) // says so if it was deleted meanwhile
-  throw new ImageFormatFixed(id)
+  await ownImage(store, viewer, id)
+  const updated = await store.update(viewer, id, (image) => {
+    const fields = change(image)
+    checkVisibility(viewer, image.visibility, fields.visibility)
+    checkProperties(viewer, image.properties, fields.properties, adminsOnly)
+    if (image.status !== 'queued' && !haveSameFormats(image, fields)) throw new ImageFormatFixed(id)
+    return fields
+  })
+  if (!updated) throw new ImageNotFound(id)
+  return updated
 }
+
+type Formats = Pick<Image, 'diskFormat' | 'containerFormat'>
+
+const haveSameFormats = (a: Formats, b: Formats): boolean =>
+  a.diskFormat === b.diskFormat && a.containerFormat === b.containerFormat

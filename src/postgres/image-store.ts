@@ -1,11 +1,14 @@
-import type { Pool, PoolClient } from 'pg'
+import type { Pool } from 'pg'
 import { MarkerNotFound } from '../domain/errors.ts'
-import { type ImageId, imageId, ownerId, type TaskId, taskId } from '../domain/ids.ts'
+import { type ImageId, imageId, ownerId } from '../domain/ids.ts'
 import type { Image, ImageStatus } from '../domain/image.ts'
 import { ImageExists } from '../domain/image-errors.ts'
 import type { Viewer } from '../domain/viewer.ts'
-import type { DeleteOutcome, ImageFacts, ImageFields, ImageQuery, ImageStore, NewImage } from '../library/ports.ts'
+import type { ImageFields, ImageQuery, ImageStore, NewImage } from '../library/ports.ts'
+import { deleteImage, type ImageLocks } from './delete-image.ts'
+import { imageUploads } from './image-uploads.ts'
 import { inTransaction } from './pool.ts'
+import { VISIBLE } from './visible-images.ts'
 
 type ImageRow = {
   id: string
@@ -31,9 +34,6 @@ type ImageRow = {
 const columns = `id, owner, status, name, disk_format, container_format, visibility, protected, min_disk, min_ram, tags,
   properties, size, virtual_size, checksum, sha512, created_at, updated_at`
 
-/** `$1` is the viewer's project, `$2` whether the viewer is an admin. */
-const visible = `(owner = $1 or visibility = 'public' or $2)`
-
 /** What a page is sorted by: never null, and text by its bytes, so that an order does not depend on the database's locale. */
 const sortExpressions: Readonly<Record<ImageQuery['sortKey'], string>> = {
   created_at: 'created_at',
@@ -46,11 +46,6 @@ const sortExpressions: Readonly<Record<ImageQuery['sortKey'], string>> = {
   container_format: `coalesce(container_format, '') collate "C"`
 }
 
-export type ImageLocks = {
-  /** Whether a temporary URL whose file is made from the image keeps it; otherwise it ends with the image. */
-  readonly byTempUrls: boolean
-}
-
 /**
  * Images' rows in Postgres. Deletion is locked by the tables `tasks` and `temp_urls`: an image stays while a task that has not
  * ended names it, or a living URL whose file is made from it.
@@ -60,12 +55,8 @@ export function imageStore(pool: Pool, locks: ImageLocks = { byTempUrls: true })
     create: (image) => create(pool, image),
     get: (viewer, id) => get(pool, viewer, id),
     list: (viewer, query) => list(pool, viewer, query),
-    update: (viewer, id, fields) => update(pool, viewer, id, fields),
-    beginUpload: (id, uploadId) => beginUpload(pool, id, uploadId),
-    touchUpload: (id, uploadId) => touchUpload(pool, id, uploadId),
-    finishUpload: (id, uploadId, facts) => finishUpload(pool, id, uploadId, facts),
-    failUpload: (id, uploadId) => failUpload(pool, id, uploadId),
-    uploadOf: (id) => uploadOf(pool, id),
+    update: (viewer, id, change) => update(pool, viewer, id, change),
+    ...imageUploads(pool),
     delete: (viewer, id) => deleteImage(pool, locks, viewer, id)
   }
 }
@@ -84,7 +75,7 @@ async function create(pool: Pool, image: NewImage): Promise<Image> {
 }
 
 async function get(pool: Pool, viewer: Viewer, id: ImageId): Promise<Image | undefined> {
-  const { rows } = await pool.query<ImageRow>(`select ${columns} from images where id = $3 and ${visible}`, [
+  const { rows } = await pool.query<ImageRow>(`select ${columns} from images where id = $3 and ${VISIBLE}`, [
     viewer.owner,
     viewer.admin,
     id
@@ -98,14 +89,14 @@ async function list(pool: Pool, viewer: Viewer, query: ImageQuery): Promise<Imag
   const key = sortExpressions[query.sortKey]
   const [direction, beyond] = query.sortDir === 'asc' ? ['asc', '>'] : ['desc', '<']
 
-  const conditions = [visible]
+  const conditions = [VISIBLE]
   for (const column of ['name', 'status', 'visibility', 'owner'] as const) {
     const wanted = query[column]
     if (wanted !== undefined) conditions.push(`${column} = ${parameter(wanted)}`)
   }
   if (query.marker) {
     // The marker's key never leaves Postgres: a Date would lose its microseconds.
-    const marker = `select ${key}, id from images where id = ${parameter(query.marker)} and ${visible}`
+    const marker = `select ${key}, id from images where id = ${parameter(query.marker)} and ${VISIBLE}`
     conditions.push(`(${key}, id) ${beyond} (${marker})`)
   }
 
@@ -120,114 +111,23 @@ async function list(pool: Pool, viewer: Viewer, query: ImageQuery): Promise<Imag
   return rows.map(toImage)
 }
 
-async function update(pool: Pool, viewer: Viewer, id: ImageId, fields: ImageFields): Promise<Image | undefined> {
-  const { rows } = await pool.query<ImageRow>(
-    `update images
-     set name = $4, disk_format = $5, container_format = $6, visibility = $7, protected = $8, min_disk = $9, min_ram = $10,
-       tags = $11, properties = $12, updated_at = now()
-     where id = $3 and (owner = $1 or $2)
-       and (status = 'queued' or row(disk_format, container_format) is not distinct from row($5::text, $6::text))
-     returning ${columns}`,
-    [viewer.owner, viewer.admin, id, ...fieldValues(fields)]
-  )
-  return rows[0] && toImage(rows[0])
-}
-
-async function beginUpload(pool: Pool, id: ImageId, uploadId: string): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `update images set status = 'saving', upload_id = $2, upload_seen_at = now(), updated_at = now()
-     where id = $1
-       and (status = 'queued' or (status = 'saving' and upload_seen_at < now() - interval '2 minutes'))`,
-    [id, uploadId]
-  )
-  return rowCount === 1
-}
-
-async function touchUpload(pool: Pool, id: ImageId, uploadId: string): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `update images set upload_seen_at = now() where id = $1 and upload_id = $2 and status = 'saving'`,
-    [id, uploadId]
-  )
-  return rowCount === 1
-}
-
-async function finishUpload(pool: Pool, id: ImageId, uploadId: string, facts: ImageFacts): Promise<boolean> {
-  const { rowCount } = await pool.query(
-    `update images
-     set status = 'active', size = $3, virtual_size = $4, checksum = $5, sha512 = $6, updated_at = now()
-     where id = $1 and upload_id = $2 and status = 'saving'`,
-    [id, uploadId, facts.size, facts.virtualSize, facts.checksum, facts.sha512]
-  )
-  return rowCount === 1
-}
-
-async function failUpload(pool: Pool, id: ImageId, uploadId: string): Promise<void> {
-  await pool.query(
-    `update images set status = 'queued', upload_id = null, upload_seen_at = null, updated_at = now()
-     where id = $1 and upload_id = $2 and status = 'saving'`,
-    [id, uploadId]
-  )
-}
-
-async function uploadOf(pool: Pool, id: ImageId): Promise<string | undefined> {
-  const { rows } = await pool.query<{ upload_id: string }>(
-    `select upload_id from images where id = $1 and status = 'active'`,
-    [id]
-  )
-  return rows[0]?.upload_id
-}
-
-/**
- * Creating a task takes `for share` on the row, and so does giving a URL more time; so after `for update` neither can appear
- * before this transaction ends. A task that succeeds turns into its URL in one statement: one of the two is seen.
- */
-const deleteImage = (pool: Pool, locks: ImageLocks, viewer: Viewer, id: ImageId): Promise<DeleteOutcome> =>
+const update = (pool: Pool, viewer: Viewer, id: ImageId, change: (image: Image) => ImageFields) =>
   inTransaction(pool, async (client) => {
-    const image = await lockRow(client, viewer, id)
-    if (!image) return { status: 'not_found' }
-    if (!viewer.admin && image.owner !== viewer.owner) return { status: 'forbidden' }
-    if (image.protected) return { status: 'protected' }
-    // A statement of its own, with a snapshot taken after the lock: a sub-query of the delete would look too early.
-    const { tasks, tempUrls } = await holders(client, id)
-    if (tasks.length > 0 || (locks.byTempUrls && tempUrls.length > 0)) return { status: 'in_use', tasks, tempUrls }
-    await client.query(
-      'update temp_urls set revoked_at = now(), generation = generation + 1 where task_id = any($1::uuid[])',
-      [tempUrls]
+    const { rows: seen } = await client.query<ImageRow>(
+      `select ${columns} from images where id = $3 and (owner = $1 or $2) for update`,
+      [viewer.owner, viewer.admin, id]
     )
-    // Written down with it: the files are removed afterwards, which may not come about.
-    await client.query(
-      `with gone as (delete from images where id = $1 returning id)
-       insert into deleted_images (id) select id from gone on conflict (id) do update set deleted_at = now()`,
-      [id]
+    if (!seen[0]) return undefined
+    const { rows } = await client.query<ImageRow>(
+      `update images
+       set name = $2, disk_format = $3, container_format = $4, visibility = $5, protected = $6, min_disk = $7, min_ram = $8,
+         tags = $9, properties = $10, updated_at = now()
+       where id = $1
+       returning ${columns}`,
+      [id, ...fieldValues(change(toImage(seen[0])))]
     )
-    return { status: 'deleted', uploadId: image.upload_id }
+    return rows[0] && toImage(rows[0])
   })
-
-type LockedRow = { owner: string; protected: boolean; upload_id: string | null }
-
-async function lockRow(client: PoolClient, viewer: Viewer, id: ImageId): Promise<LockedRow | undefined> {
-  const { rows } = await client.query<LockedRow>(
-    `select owner, protected, case when status = 'active' then upload_id end as upload_id
-     from images where id = $3 and ${visible} for update`,
-    [viewer.owner, viewer.admin, id]
-  )
-  return rows[0]
-}
-
-/** In one statement, with one snapshot: a task that turns into its URL meanwhile is one of the two. */
-async function holders(client: PoolClient, id: ImageId): Promise<{ tasks: TaskId[]; tempUrls: TaskId[] }> {
-  const { rows } = await client.query<{ id: string; ended: boolean }>(
-    `select id, created_at, false as ended from tasks
-      where image_id = $1 and status in ('queued', 'processing', 'transferring')
-     union all
-     select task_id, created_at, true from temp_urls
-      where image_id = $1 and virtual and revoked_at is null and expires_at > now()
-     order by created_at, id`,
-    [id]
-  )
-  const those = (which: boolean) => rows.filter(({ ended }) => ended === which).map((row) => taskId(row.id))
-  return { tasks: those(false), tempUrls: those(true) }
-}
 
 /** In the order of the columns from `name` to `properties`. */
 const fieldValues = (fields: ImageFields): unknown[] => [

@@ -94,12 +94,13 @@ export function taskLeases(pool: pg.Pool, settings: LeaseSettings): Leases {
       return { cancel: cancelOf(row), bandwidthBps: row.limits.bandwidth_bps }
     },
 
-    async note(claim, { sent, warnings, cleanup, scrubReport, uploadIdentity }) {
+    async note(claim, { sent, warnings, cleanup, scrubReport, uploadState, uploadIdentity }) {
       const columns = {
         sent,
         warnings,
         cleanup,
         scrub_report: scrubReport,
+        upload_state: uploadState,
         upload_identity: uploadIdentity
       }
       const given = Object.entries(columns).filter(([, value]) => value !== undefined)

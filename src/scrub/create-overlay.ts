@@ -26,6 +26,8 @@ class FileOverlay implements OverlayDisk {
   readonly #file: FileHandle
   readonly #path: string
   readonly #changes = new Changes()
+  /** What was ever written to the file: it cannot be taken out again. */
+  readonly #stored = new Changes()
 
   constructor(base: Disk, file: FileHandle, path: string) {
     this.virtualSize = base.virtualSize
@@ -34,8 +36,8 @@ class FileOverlay implements OverlayDisk {
     this.#path = path
   }
 
-  get changedBytes(): number {
-    return this.#changes.bytes
+  get storedBytes(): number {
+    return this.#stored.bytes
   }
 
   async *extents(): AsyncGenerator<Extent> {
@@ -70,6 +72,7 @@ class FileOverlay implements OverlayDisk {
       done += (await this.#file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
     }
     this.#changes.set(offset, offset + bytes.length, 'file')
+    this.#stored.set(offset, offset + bytes.length, 'file')
   }
 
   async zero(offset: number, length: number): Promise<void> {

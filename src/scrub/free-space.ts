@@ -37,6 +37,8 @@ type FreeSpaceReport = {
 export type FreeSpace = {
   /** Bytes of the disk that nothing needs, for ZeroedDisk. */
   readonly extents: ByteRanges
+  /** The same in small pieces between bytes that are needed. */
+  readonly remains: ByteRanges
   readonly report: FreeSpaceReport
 }
 
@@ -60,7 +62,7 @@ export async function freeSpace(
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     const report = { table: 'unreadable', notes: [], partitions: [], gapBytes: 0, ...distrust(error) } as const
-    return { extents: new RangesBuilder().build(), report }
+    return { extents: new RangesBuilder().build(), remains: new RangesBuilder().build(), report }
   }
 }
 
@@ -71,6 +73,7 @@ async function inTable(
   fileSystems: readonly FileSystemReader[]
 ): Promise<FreeSpace> {
   const extents = new RangesBuilder()
+  const remains = new RangesBuilder()
   const partitions: PartitionReport[] = []
   let gapBytes = 0
   const gap = (from: number, to: number) => {
@@ -88,11 +91,13 @@ async function inTable(
     const { unused, ...report } = await examine(volume, partition, fileSystems)
     partitions.push(report)
     for (const { offset, length } of unused?.ranges ?? []) extents.add(partition.start + offset, length)
+    for (const { offset, length } of unused?.remains ?? []) remains.add(partition.start + offset, length)
     if (unused) gap(partition.start + unused.length, at)
   }
   if (table.partitions.length > 0) gap(at, source.disk.virtualSize)
   return {
     extents: extents.build(),
+    remains: remains.build(),
     report: { table: table.kind, notes: table.notes, partitions, gapBytes, trusted: true }
   }
 }

@@ -1,4 +1,5 @@
 import type { Guest, StepReport } from '../domain/scrub-report.ts'
+import type { Secret } from '../domain/secret.ts'
 import type { GuestFiles } from './guest.ts'
 import type { OverlayDisk } from './overlay-disk.ts'
 import type { ScrubStep, StepSettings } from './scrub-step.ts'
@@ -12,6 +13,8 @@ export type Edit = {
   readonly looks: readonly Look[]
   /** An empty folder of this attempt, removed by the caller. */
   readonly work: string
+  /** A passphrase that opens the guest's encryption. */
+  readonly diskKey?: Secret<string> | undefined
 }
 
 export type Edited = {
@@ -19,6 +22,13 @@ export type Edited = {
   readonly steps: readonly StepReport[]
   /** Versions by name, of what took part. */
   readonly tools: Readonly<Record<string, string>>
+  /** By the byte where it begins, why the files of a partition were left as they are. */
+  readonly left?: ReadonlyMap<number, string>
+  /**
+   * Kinds of partitions that only the editor can read, by the names of `recognised`: null where it has made zeros of all that
+   * is free in them, otherwise why it has not.
+   */
+  readonly erased?: ReadonlyMap<string, string | null>
 }
 
 /**

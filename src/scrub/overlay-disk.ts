@@ -9,8 +9,8 @@ export interface OverlayDisk extends Disk {
   write(bytes: Uint8Array, offset: number): Promise<void>
   /** From here on the range reads as zeros, and `extents` calls it so. */
   zero(offset: number, length: number): Promise<void>
-  /** Bytes that do not come from the disk below any more. */
-  readonly changedBytes: number
+  /** Bytes that its file holds: zeros take none, unless they were written. */
+  readonly storedBytes: number
   /** SHA-256 over the changes, ranges and bytes; hex. Equal when the same was changed, in whatever order. */
   digest(signal: AbortSignal): Promise<string>
 }

@@ -5,7 +5,7 @@ import type { GapPolicy } from './free-space.ts'
 import type { ScrubStep, StepSettings } from './scrub-step.ts'
 
 /** Raised whenever the same image, steps and settings begin to give another disk than before. */
-const SCRUB_VERSION = 1
+const SCRUB_VERSION = 2
 
 /** What an operator can set for all: `custom` is for users. */
 export const SCRUB_LEVELS = ['none', 'metadata', 'generalize'] as const
@@ -69,6 +69,8 @@ export function checkScrub(
     if (ids.some((id) => !all.some((step) => step.id === id)))
       throw new ScrubInvalid(member, `one of the steps is not known; there are ${all.map(({ id }) => id).join(', ')}`)
   }
+  if (asked.keyed && !changesDisk(profile))
+    throw new ScrubInvalid('disk_key', `the profile ${profile} opens no disk; choose generalize or custom`)
   const kept = asked.disable?.find((id) => rules.required.includes(id))
   if (kept !== undefined) throw new ScrubRequired('disable', `the operator wants ${kept} made in any case`)
 }
@@ -108,7 +110,16 @@ export function planScrub(
       why: standard.has(id) ? 'the request has switched it off' : 'the profile does not have it'
     }))
   const made = steps.map(({ id }) => id)
-  const identity = [SCRUB_VERSION, made, gaps, unknownGuest, settingsOf(settings), Object.entries(tools).sort()]
+  const keyed = asked.keyed ? ['keyed'] : []
+  const identity = [
+    SCRUB_VERSION,
+    made,
+    gaps,
+    unknownGuest,
+    settingsOf(settings),
+    Object.entries(tools).sort(),
+    ...keyed
+  ]
   return { ...untouched, changesDisk: true, steps, kept, secrets: rules.secrets, identity }
 }
 

@@ -1,6 +1,8 @@
 import type { Disk } from '../disks/disk.ts'
 import { ScrubGuestEncrypted, ScrubNotProved, ScrubOsUnrecognized } from '../domain/scrub-errors.ts'
-import type { Guest, ScrubReport, SecretFound, StepReport } from '../domain/scrub-report.ts'
+import type { Guest, ScrubProgress, ScrubReport, SecretFound, StepReport } from '../domain/scrub-report.ts'
+import type { Secret } from '../domain/secret.ts'
+import { dataBytes } from './data-bytes.ts'
 import type { FileSystemReader } from './filesystems/file-system.ts'
 import { type FreeSpace, freeSpace } from './free-space.ts'
 import type { Edited, GuestEditor } from './guest-editor.ts'
@@ -8,6 +10,7 @@ import type { OverlayDisk } from './overlay-disk.ts'
 import type { ScrubPlan } from './profiles.ts'
 import { Refused } from './refused.ts'
 import { secretsScan } from './secrets/scan.ts'
+import { type Begin, customStep, progressOf, toldEdit } from './tell-progress.ts'
 import { ZeroedDisk } from './zeroed-disk.ts'
 
 export type ScrubUses = {
@@ -19,9 +22,16 @@ export type ScrubUses = {
   /** Makes an empty folder below the attempt's folder. */
   readonly folder: (name: string) => Promise<string>
   /** Runs the operator's own steps on the disk, once the built-in ones are through; absent where there are none. */
-  readonly operatorSteps?: (disk: OverlayDisk, guest: Guest) => Promise<NonNullable<ScrubReport['custom']>>
+  readonly operatorSteps?: {
+    readonly ids: readonly string[]
+    run(disk: OverlayDisk, guest: Guest, begin: (id: string) => void): Promise<NonNullable<ScrubReport['custom']>>
+  }
+  /** A passphrase that opens the guest's encryption. */
+  readonly diskKey?: Secret<string> | undefined
   /** Milliseconds, monotonic. */
   readonly clock: () => number
+  /** Told whenever it goes on to something else. */
+  readonly tell: (progress: ScrubProgress) => void
 }
 
 /** A disk without what was not to leave; disposing of it takes the overlay with it, and leaves the disk below. */
@@ -44,10 +54,13 @@ type Files = { readonly overlay: OverlayDisk; readonly secrets: readonly SecretF
  */
 export async function scrub(disk: Disk, plan: ScrubPlan, uses: ScrubUses, signal: AbortSignal): Promise<Scrubbed> {
   const startedAt = uses.clock()
-  const files = await changeFiles(disk, plan, uses, signal)
+  const { operatorSteps } = uses
+  const begin = progressOf(plan, operatorSteps?.ids ?? [], uses.tell)
+  const files = await changeFiles(disk, plan, uses, begin, signal)
   try {
     const guest: Guest = files.path === 'none' ? { kind: 'unknown' } : files.edited.guest
-    const custom = await uses.operatorSteps?.(files.overlay, guest)
+    const custom = await operatorSteps?.run(files.overlay, guest, (id) => begin(customStep(id)))
+    begin('free-space')
     const free = await freeSpace(files.overlay, plan.gaps, uses.fileSystems, signal)
     if (files.path === 'fast') assertErased(free)
     const digest = await files.overlay.digest(signal)
@@ -58,15 +71,15 @@ export async function scrub(disk: Disk, plan: ScrubPlan, uses: ScrubUses, signal
       steps: stepsOf(plan, files),
       kept: plan.kept,
       secrets: files.secrets,
-      partitions: partitionsOf(free),
-      freedBytes: await freedBytes(files.overlay, free),
-      overlayBytes: files.overlay.changedBytes,
+      partitions: await partitionsOf(files, free),
+      freedBytes: (await freedByEditor(disk, files)) + (await freedBytes(files.overlay, free)),
+      overlayBytes: files.overlay.storedBytes,
       digest,
       tools: files.path === 'none' ? {} : files.edited.tools,
       seconds: Math.round(uses.clock() - startedAt) / 1000,
       ...(custom && { custom })
     }
-    return { disk: new ZeroedDisk(files.overlay, free.extents), report, digest }
+    return { disk: new ZeroedDisk(files.overlay, free.extents, free.remains), report, digest }
   } catch (error) {
     await files.overlay[Symbol.asyncDispose]()
     throw error
@@ -74,15 +87,23 @@ export async function scrub(disk: Disk, plan: ScrubPlan, uses: ScrubUses, signal
 }
 
 /** Asks one editor after the other. What an editor has refused in the middle leaves an overlay that is of no use. */
-async function changeFiles(disk: Disk, plan: ScrubPlan, uses: ScrubUses, signal: AbortSignal): Promise<Files> {
+async function changeFiles(
+  disk: Disk,
+  plan: ScrubPlan,
+  uses: ScrubUses,
+  begin: Begin,
+  signal: AbortSignal
+): Promise<Files> {
   const refused: Refused[] = []
   for (const editor of uses.editors) {
+    begin('checking')
     const work = await uses.folder(editor.name)
     const overlay = await uses.overlay(lent(disk), `${work}.overlay`)
     const secrets: SecretFound[] = []
-    const looks = plan.secrets === 'off' ? [] : [secretsScan(secrets)]
+    const told = toldEdit(begin, plan.steps, plan.secrets === 'off' ? [] : [secretsScan(secrets)])
     try {
-      const edited = await editor.edit(overlay, { steps: plan.steps, settings: plan.settings, looks, work }, signal)
+      const edit = { ...told, settings: plan.settings, work, diskKey: uses.diskKey }
+      const edited = await editor.edit(overlay, edit, signal)
       const isLast = editor === uses.editors.at(-1)
       if (edited.guest.kind !== 'linux' && (plan.unknownGuest === 'fail' || !isLast))
         throw new Refused('no-linux', 'no Linux was found on it')
@@ -131,14 +152,26 @@ const stepsOf = ({ steps }: ScrubPlan, files: Files): readonly StepReport[] =>
     ? steps.map(({ id }) => ({ id, changed: false, files: 0, bytes: 0, skipped: files.why }))
     : files.edited.steps
 
-const partitionsOf = ({ report }: FreeSpace): ScrubReport['partitions'] =>
-  report.partitions.map((partition) => ({
-    offset: partition.start,
-    bytes: partition.length,
-    fileSystem: partition.fileSystem,
-    freeBytes: partition.freeBytes,
-    ...(!partition.trusted && { why: `${partition.why} (${partition.rule})` })
-  }))
+/** What is not read here, the editor may have erased: then all that is zeros in it is free. */
+async function partitionsOf(files: Files, { report }: FreeSpace): Promise<ScrubReport['partitions']> {
+  const erased = files.path === 'none' ? undefined : files.edited.erased
+  const told = report.partitions.map(async (partition) => {
+    const { start: offset, length: bytes, fileSystem, freeBytes } = partition
+    const filesLeft = files.path === 'none' ? undefined : files.edited.left?.get(offset)
+    const about = { offset, bytes, fileSystem, ...(filesLeft !== undefined && { filesLeft }) }
+    if (partition.trusted) return { ...about, freeBytes }
+    const why = erased?.get(fileSystem)
+    if (why === null) return { ...about, freeBytes: bytes - (await dataBytes(files.overlay, offset, offset + bytes)) }
+    return { ...about, freeBytes: 0, why: why ?? `${partition.why} (${partition.rule})` }
+  })
+  return Promise.all(told)
+}
+
+/** What the fast way frees, `freeSpace` finds. */
+async function freedByEditor(disk: Disk, { path, overlay }: Files): Promise<number> {
+  if (path !== 'appliance') return 0
+  return Math.max(0, (await dataBytes(disk)) - (await dataBytes(overlay)))
+}
 
 /** Free space that was zeros anyway is no gain. */
 async function freedBytes(disk: Disk, { extents }: FreeSpace): Promise<number> {

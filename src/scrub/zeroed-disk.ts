@@ -6,16 +6,19 @@ import type { ByteRanges } from './byte-ranges.ts'
  * A disk in which some ranges read as zeros and are called zero, so that they are neither read nor sent. All else is as in
  * the disk below, which it owns.
  * @param dropped ranges inside the disk, of any alignment
+ * @param remains such ranges in between, too small to be worth a piece of their own: they are read, and made zeros
  */
 export class ZeroedDisk implements Disk {
   readonly virtualSize: number
   readonly #disk: Disk
   readonly #dropped: ByteRanges
+  readonly #remains: ByteRanges | undefined
 
-  constructor(disk: Disk, dropped: ByteRanges) {
+  constructor(disk: Disk, dropped: ByteRanges, remains?: ByteRanges) {
     this.virtualSize = disk.virtualSize
     this.#disk = disk
     this.#dropped = dropped
+    this.#remains = remains
   }
 
   async *extents(): AsyncGenerator<Extent> {
@@ -39,6 +42,9 @@ export class ZeroedDisk implements Disk {
       const part = target.subarray(piece.offset - offset, piece.offset - offset + piece.length)
       if (piece.data) await this.#disk.read(part, piece.offset)
       else part.fill(0)
+    }
+    for (const { offset: at, length } of this.#remains?.within(offset, offset + target.length) ?? []) {
+      target.fill(0, at - offset, at - offset + length)
     }
   }
 

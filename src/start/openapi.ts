@@ -3,8 +3,8 @@ import { createDestinations } from '../destinations/registry.ts'
 import { diskReaders } from '../disks/registry.ts'
 import { createFormats } from '../formats/registry.ts'
 import { createHashers } from '../hashing/hashers.ts'
+import { devIdentity } from '../http/access/identity.ts'
 import { buildApp } from '../http/app.ts'
-import { devIdentity } from '../http/identity.ts'
 
 const FOLDER = new URL('../../openapi/', import.meta.url)
 

@@ -8,10 +8,13 @@ import { KEY_BYTES, type Keys, keyOf } from './keys.ts'
 export function createSealer(keys: Keys): Sealer {
   const fingerprint = fingerprints(keys)
   return {
-    seal(task, owner, credentials) {
+    seal(task, owner, { credentials, diskKey }) {
+      if (!credentials && diskKey === undefined) return null
       const dataKey = randomBytes(KEY_BYTES)
       const about = boundTo(task, owner, keys.current)
-      const plain = Buffer.from(JSON.stringify(credentials))
+      // Credentials alone stand as they did before there were disk keys, for workers of then.
+      const document = diskKey === undefined ? credentials : { credentials, diskKey }
+      const plain = Buffer.from(JSON.stringify(document))
       const sealed = {
         keyId: keys.current,
         wrappedKey: encrypt(keyOf(keys, keys.current), about, dataKey),
@@ -19,7 +22,7 @@ export function createSealer(keys: Keys): Sealer {
       }
       dataKey.fill(0)
       plain.fill(0)
-      return { kind: credentials.kind, fingerprint: fingerprint(credentials), sealed }
+      return { kind: credentials?.kind ?? null, fingerprint: credentials ? fingerprint(credentials) : null, sealed }
     }
   }
 }

@@ -156,6 +156,8 @@ describe('the whole service', () => {
   it('says in a sentence what an operator can mend', async () => {
     const file = join(folder, 'a-file')
     await writeFile(file, '')
+    const hosts = join(folder, 'some-hosts')
+    await writeFile(hosts, '# mine\nhost ssh-ed25519 AAAA\n')
     const cases: [Record<string, string>, RegExp][] = [
       [{ DATA_DIR: join(file, 'below') }, /a-file.*cannot be used/],
       [{ DATABASE_URL: 'postgres://127.0.0.1:9/x' }, /PostgreSQL of DATABASE_URL cannot be reached/],
@@ -163,6 +165,10 @@ describe('the whole service', () => {
       [
         { DATABASE_URL: keep(await freshDatabase()).url, DESTINATION_CA_FILE: `${file}-not` },
         /a-file-not cannot be used/
+      ],
+      [
+        { DATABASE_URL: keep(await freshDatabase()).url, SFTP_KNOWN_HOSTS: hosts },
+        /SFTP_KNOWN_HOSTS: .*some-hosts: line 2/
       ]
     ]
     for (const [env, sentence] of cases) {

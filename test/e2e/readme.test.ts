@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { settingsSchema } from '../../src/settings.ts'
+import { migratedDatabase } from '../support/database.ts'
 import { freshDatabase } from '../support/postgres.ts'
 import { putServer } from '../support/put-server.ts'
 import { removeDataDir } from '../support/remove-data-dir.ts'
 import { Client, startProcess } from '../support/service.ts'
 
-const README = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8')
-const [start = '', ...commands] = [...README.matchAll(/```sh\n(.*?)```/gs)].map(([, text = '']) => text)
+const textOf = (name: string) => readFile(join(import.meta.dirname, '../..', name), 'utf8')
+const blocksOf = (text: string, language: string) =>
+  [...text.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))].map(([, block = '']) => block)
+const readme = await textOf('README.md')
+const requests = await textOf('docs/requests.md')
+const operations = await textOf('docs/operations.md')
+const [start = '', ...commands] = blocksOf(`${readme}${requests}`, 'sh')
 const run = promisify(execFile)
 
 async function scratchFolder() {
@@ -19,7 +25,7 @@ async function scratchFolder() {
   return { path, [Symbol.asyncDispose]: () => removeDataDir(path) }
 }
 
-it('README: every command of "Use it" does what the text says', async () => {
+it('README and docs/requests.md: every command does what the text says', async () => {
   await using scratch = await scratchFolder()
   const folder = scratch.path
   await using database = await freshDatabase()
@@ -78,8 +84,8 @@ it('README: every command of "Use it" does what the text says', async () => {
   expect(await shell(remove)).toEqual({})
 })
 
-it('README: the table of settings is the list of settings', () => {
-  const rows = [...README.matchAll(/^\| `([A-Z_]+)` \| (?:`(.*?)`)? *\| (.+) \|$/gm)].map(([, ...cells]) => cells)
+it('docs/operations.md: the table of settings is the list of settings', () => {
+  const rows = [...operations.matchAll(/^\| `([A-Z_]+)` \| (?:`(.*?)`)? *\| (.+) \|$/gm)].map(([, ...cells]) => cells)
   const properties: Record<string, { default?: unknown; description: string }> = JSON.parse(
     JSON.stringify(settingsSchema.properties)
   )
@@ -87,4 +93,26 @@ it('README: the table of settings is the list of settings', () => {
     return [name, value === undefined || value === '' ? undefined : String(value), description]
   })
   expect(rows).toEqual(expected)
+})
+
+it('docs/operations.md: every question to the database has an answer', async () => {
+  const { pool, close } = await migratedDatabase()
+  const questions = blocksOf(operations, 'sql').flatMap((block) => block.split('\n\n'))
+  try {
+    expect(questions).toHaveLength(4)
+    for (const question of questions) expect((await pool.query(question)).rows).toBeInstanceOf(Array)
+  } finally {
+    await close()
+  }
+})
+
+it.each([
+  ['README.md', readme],
+  ['docs/requests.md', requests],
+  ['docs/operations.md', operations]
+])('%s: what it links to is there', async (name, text) => {
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path = '']) => path)
+
+  expect(links.length).toBeGreaterThan(0)
+  for (const link of links) await access(join(import.meta.dirname, '../..', dirname(name), link))
 })

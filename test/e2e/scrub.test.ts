@@ -71,6 +71,12 @@ const STAYS: Record<string, string> = {
   '/srv/app.dat': 'KEEP_ME '.repeat(50_000)
 }
 const FIRST_BOOT = '#!/bin/sh\nssh-keygen -A\n'
+/** Takes its time over one format. */
+const LOOK = `#!/bin/sh
+about=$(cat)
+case $about in *'"format":"vdi"'*) sleep 3;; esac
+case $about in *'"version":1'*) echo '{"files":3,"note":"nothing bad"}';; esac
+`
 const DELETED = 'MARK_DELETED_LONG_AGO'
 /** Everything that may stand nowhere in the bytes of what leaves. */
 const SECRETS = [
@@ -126,9 +132,7 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap', 'qemu-img'], 'an expo
     guest = await makeGuest(folder)
     await mkdir(join(folder, 'steps'))
     await writeFile(join(folder, 'first-boot'), FIRST_BOOT)
-    const step =
-      '#!/bin/sh\nabout=$(cat); case $about in *\'"version":1\'*) echo \'{"files":3,"note":"nothing bad"}\';; esac\n'
-    await writeFile(join(folder, 'steps/10-look.sh'), step, { mode: 0o755 })
+    await writeFile(join(folder, 'steps/10-look.sh'), LOOK, { mode: 0o755 })
     service = startProcess('all', {
       DATA_DIR: join(folder, 'data'),
       DATABASE_URL: database.url,
@@ -301,6 +305,29 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap', 'qemu-img'], 'an expo
     const { task } = await exported({ export_format: 'raw', ...GENERALIZE })
 
     expect(Object(task.scrub_report).custom).toEqual([{ id: '10-look', exit_code: 0, files: 3, note: 'nothing bad' }])
+  })
+
+  it('tells what it is at while it lasts, to those who wait for news too', async () => {
+    await using place = await putServer()
+    const id = await client.export(image, `http://127.0.0.1:${place.port}/place`, {
+      export_format: 'vdi',
+      ...GENERALIZE
+    })
+    const seen: Json[] = []
+    let etag = 'none'
+    do {
+      const headers = { 'if-none-match': etag, prefer: 'wait=10' }
+      const answer = await client.call('GET', `/v2/tasks/${id}`, undefined, headers)
+      etag = answer.headers.get('etag') ?? ''
+      if (answer.status === 200) seen.push(answer.body)
+    } while (seen.at(-1)?.task_status !== 'success' && seen.at(-1)?.task_status !== 'failure')
+
+    const told = seen.find(({ progress }) => Object(Object(progress).scrub).step === 'custom/10-look')
+    const { done, of } = Object(Object(told?.progress).scrub)
+    expect(told).toMatchObject({ task_status: 'processing', phase: 'scrubbing' })
+    expect(done).toBe(of - 2)
+    expect(told?.message).toBe(`The image is being scrubbed: the operator's step 10-look (${done} of ${of} done).`)
+    expect(seen.at(-1)).toMatchObject({ task_status: 'success', message: '', progress: { scrub: null } })
   })
 
   it('leaves behind what lies around the disk in the stored file, whatever the profile', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFile, copyFile, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, mkdir, open, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { MiB } from '../../src/domain/bytes.ts'
@@ -10,6 +10,7 @@ const OPTIONS = { env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin', LC_ALL: 'C' }, m
 const tool = (command: string, ...args: readonly string[]) => run(command, args, OPTIONS)
 
 const START = 2 * MiB
+const BLOCK = 4096
 const PACKAGES = [
   ...['systemd-sysv', 'udev', 'dbus', 'openssh-server', 'cloud-init', 'sudo', 'cron', 'ifupdown', 'isc-dhcp-client'],
   ...['ca-certificates', 'linux-image-cloud-amd64', 'initramfs-tools']
@@ -24,6 +25,8 @@ export type DebianGuest = {
   readonly initrd: string
   /** Each stands somewhere in the bytes, and has to be gone after a scrub with the profile `generalize`. */
   readonly secrets: readonly string[]
+  /** These stay with that profile: keys of users, and password hashes. */
+  readonly kept: readonly string[]
 }
 
 const secret = (what: string): string => `PLANTED-${what}-5b3e`
@@ -58,6 +61,14 @@ const FILES: Readonly<Record<string, string>> = {
   'var/tmp/x': `${secret('var-tmp')}\n`
 }
 
+const KEPT: Readonly<Record<string, string>> = {
+  'root/.ssh/id_ed25519': `-----BEGIN OPENSSH PRIVATE KEY-----\n${secret('user-key')}\n`,
+  'etc/shadow-': `root:${secret('hash')}:19000:0:99999:7:::\n`
+}
+/** Not whole blocks: behind its end stands what was there before it. */
+const PAYLOAD = 'srv/payload.bin'
+const PAYLOAD_BYTES = 8 * MiB + 100
+
 /**
  * Makes the guest in a folder, as root: a minute or two. Without loop devices, and nothing is mounted.
  * @param sources what apt takes packages from: a file of its format
@@ -68,10 +79,10 @@ export async function makeDebianGuest(folder: string, sizeMiB: number, sources: 
   await mkdir(folder, { recursive: true })
   const wanted = ['--mode=root', '--variant=minbase', '--quiet', `--include=${PACKAGES.join(',')}`]
   await tool('mmdebstrap', ...wanted, '--aptopt=Apt::Install-Recommends "false"', 'bookworm', root, sources)
-  for (const [name, content] of Object.entries(FILES)) await put(join(root, name), content)
+  for (const [name, content] of Object.entries({ ...FILES, ...KEPT })) await put(join(root, name), content)
   const keys = await hostKeys(join(root, 'etc/ssh'))
   await put(join(root, 'root/deleted'), lines('deleted').repeat(50))
-  await put(join(root, 'srv/payload.bin'), randomBytes(8 * MiB))
+  await put(join(root, PAYLOAD), randomBytes(PAYLOAD_BYTES))
   await put(join(root, 'etc/fstab'), 'LABEL=rootfs / ext4 errors=remount-ro 0 1\n')
   await appendFile(join(root, 'etc/hostname'), '')
   const boot = await readdir(join(root, 'boot'))
@@ -85,17 +96,27 @@ export async function makeDebianGuest(folder: string, sizeMiB: number, sources: 
   await writeFile(half, '')
   await truncate(half, sizeMiB * MiB)
   await tool('sgdisk', '-o', '-n', `1:${START / 512}:0`, '-t', '1:8300', half)
-  const blocks = Math.floor((sizeMiB * MiB - START - MiB) / 4096)
-  const options = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-L', 'rootfs', '-d', root]
+  const blocks = Math.floor((sizeMiB * MiB - START - MiB) / BLOCK)
+  const options = ['-q', '-F', '-t', 'ext4', '-b', String(BLOCK), '-L', 'rootfs', '-d', root]
   await tool('mke2fs', ...options, '-E', `offset=${START},lazy_itable_init=0`, half, String(blocks))
   await tool('debugfs', '-w', '-R', 'rm /root/deleted', `${half}?offset=${START}`)
+  await plantBehind(PAYLOAD, half)
   await rename(half, path)
   await rm(root, { recursive: true })
   const texts = [...Object.keys(FILES), ...Object.values(FILES)].flatMap(
     (text) => text.match(/PLANTED-[\w-]+?-5b3e/g) ?? []
   )
-  const secrets = [...new Set([...texts, secret('deleted'), '5ca1ab1e0ddba11dec0de5ca1ab1e0dd', ...keys])]
-  return { path, offset: START, kernel, initrd, secrets }
+  const more = [secret('deleted'), secret('slack'), '5ca1ab1e0ddba11dec0de5ca1ab1e0dd', ...keys]
+  const kept = [secret('user-key'), secret('hash')]
+  return { path, offset: START, kernel, initrd, secrets: [...new Set([...texts, ...more])], kept }
+}
+
+/** Writes into the last block of a file, behind its end. */
+async function plantBehind(name: string, disk: string): Promise<void> {
+  const { stdout } = await tool('debugfs', '-R', `blocks /${name}`, `${disk}?offset=${START}`)
+  const last = Number(stdout.trim().split(/\s+/).at(-1))
+  await using file = await open(disk, 'r+')
+  await file.write(secret('slack'), START + last * BLOCK + (PAYLOAD_BYTES % BLOCK) + 50)
 }
 
 /** A line of each private key that the package has made. */

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import { isInChunks, readChunks } from './s3-chunks.ts'
 
 type StoredObject = {
   readonly body: Buffer
@@ -16,6 +17,9 @@ type StoredObject = {
 }
 type StoredUpload = Omit<StoredObject, 'body' | 'etag'> & {
   readonly place: string
+  readonly begunAt: Date
+  /** Key id of whoever has begun it. */
+  readonly initiator: string
   readonly parts: Map<number, { readonly body: Buffer; readonly etag: string }>
 }
 
@@ -45,11 +49,20 @@ export type S3ServerSettings = {
   readonly pageLength?: number
   /** As some do: does not know the condition of the completing call. */
   readonly refusesConditions?: boolean
+  /** Does not say who has begun an upload. */
+  readonly tellsNobody?: boolean
+  /** As AWS has it: with a customer's key or one of the key service the ETag of a part is not its MD5. */
+  readonly opaqueEtags?: boolean
+  /** What becomes of parts in signed chunks: compared with their signatures, or not; refused; stored as they came. */
+  readonly signedChunks?: 'checked' | 'believed' | 'refused' | 'stored'
 }
+
+/** Of every key of the server. */
+const SECRET = 'a-secret-key'
 
 /**
  * The part of S3 that exports use, in memory, path style. Requests have to be signed (SigV4, in a header or in the query) with
- * a known key id; the signature itself is not computed.
+ * a known key id; the signature itself is not computed, those of chunks are.
  */
 export async function s3Server(settings: S3ServerSettings) {
   const objects = new Map<string, StoredObject>()
@@ -83,6 +96,8 @@ export async function s3Server(settings: S3ServerSettings) {
         const facts = factsOf(request)
         uploads.set(id, {
           place,
+          begunAt: new Date(),
+          initiator: keyIdOf(request),
           parts: new Map(),
           ...facts,
           ...(settings.ignoresEncryption && { encryption: undefined }),
@@ -95,10 +110,12 @@ export async function s3Server(settings: S3ServerSettings) {
         )
       }
       case 'PUT upload': {
-        const etag = md5(body)
         checkKey(request, upload().encryption)
-        upload().parts.set(Number(query.get('partNumber')), { body, etag })
-        taken.set(place, (taken.get(place) ?? 0) + body.length)
+        const bytes = bytesOf(request, body)
+        const ofOthers = settings.opaqueEtags && !['AES256', undefined].includes(upload().encryption)
+        const etag = ofOthers ? md5(randomUUID()) : md5(bytes)
+        upload().parts.set(Number(query.get('partNumber')), { body: bytes, etag })
+        taken.set(place, (taken.get(place) ?? 0) + bytes.length)
         setEncryption(response, upload().encryption)
         return response.writeHead(200, { etag: `"${etag}"` }).end()
       }
@@ -173,13 +190,17 @@ export async function s3Server(settings: S3ServerSettings) {
   const uploadsUnder = (bucket: string, query: URLSearchParams): string => {
     const [key = '', id = ''] = [query.get('key-marker') ?? '', query.get('upload-id-marker') ?? '']
     const all = [...uploads]
-      .map(([uploadId, { place }]) => ({ uploadId, place, key: place.slice(`/${bucket}/`.length) }))
+      .map(([uploadId, upload]) => ({ ...upload, uploadId, key: upload.place.slice(`/${bucket}/`.length) }))
       .filter((upload) => upload.place.startsWith(`/${bucket}/${query.get('prefix') ?? ''}`))
       .sort((a, b) => (a.key + a.uploadId < b.key + b.uploadId ? -1 : 1))
       .filter((upload) => upload.key > key || (upload.key === key && upload.uploadId > id))
     const page = all.slice(0, settings.pageLength)
     const [entries, last] = [
-      page.map(({ key, uploadId }) => `<Upload><Key>${key}</Key><UploadId>${uploadId}</UploadId></Upload>`),
+      page.map(
+        ({ key, uploadId, begunAt, initiator }) =>
+          `<Upload><Key>${key}</Key><UploadId>${uploadId}</UploadId><Initiated>${begunAt.toISOString()}</Initiated>` +
+          `${settings.tellsNobody ? '' : `<Initiator><ID>${initiator}</ID></Initiator>`}</Upload>`
+      ),
       page.at(-1)
     ]
     const next = last
@@ -187,6 +208,15 @@ export async function s3Server(settings: S3ServerSettings) {
       : ''
     const truncated = `<IsTruncated>${page.length < all.length}</IsTruncated>`
     return `<ListMultipartUploadsResult>${truncated}${next}${entries.join('')}</ListMultipartUploadsResult>`
+  }
+
+  const bytesOf = ({ headers }: IncomingMessage, body: Buffer): Buffer => {
+    const { signedChunks = 'checked' } = settings
+    if (!isInChunks(headers) || signedChunks === 'stored') return body
+    if (signedChunks === 'refused') throw new S3Error(501, 'NotImplemented')
+    const bytes = readChunks(headers, body, signedChunks === 'checked' ? SECRET : undefined)
+    if (bytes === undefined) throw new S3Error(403, 'SignatureDoesNotMatch')
+    return bytes
   }
 
   const checkSignature = (request: IncomingMessage, query: URLSearchParams) => {
@@ -234,6 +264,9 @@ export async function s3Server(settings: S3ServerSettings) {
 
 const xml = (response: ServerResponse, text: string) =>
   response.writeHead(200, { 'content-type': 'application/xml' }).end(`<?xml version="1.0"?>${text}`)
+
+const keyIdOf = ({ headers }: IncomingMessage): string =>
+  /Credential=([^/]+)\//.exec(headers.authorization ?? '')?.[1] ?? ''
 
 const CUSTOMER = 'x-amz-server-side-encryption-customer'
 

@@ -54,6 +54,7 @@ export async function secretRound(queueOn: 'PostgreSQL' | 'Redis', peers: Wheret
     TASK_ATTEMPTS: '1',
     WORKER_CONCURRENCY: '8',
     DESTINATION_SILENCE_SECONDS: '10',
+    SCRUB_APPLIANCE: 'false',
     CONTROL: control.word(),
     ...(redisUrl && { REDIS_URL: redisUrl })
   })
@@ -141,7 +142,9 @@ async function* everyWay(
     await using cloud = await echoCloud({ word: () => canaries.word(), from, trouble })
     const { exportTo, credentials } = sampleFor(cloud) ?? {}
     const what = { task_type: 'export', image_uuid: image, export_format: 'raw' }
-    const body = { ...what, export_to: exportTo, export_to_credentials: credentials }
+    const scrub = { profile: 'custom', on_unrecognized_os: 'skip', disk_key: canaries.word() }
+    const keyed = from % 2 === 0 && { scrub }
+    const body = { ...what, export_to: exportTo, export_to_credentials: credentials, ...keyed }
     const created = await client.call('POST', '/v2/tasks', body)
     yield created.status === 201
       ? await client.ended(String(created.body.id))
@@ -186,6 +189,11 @@ function hostileRequests(image: string, canaries: Canaries): [unknown, Record<st
     { ...credentials({ kind: 'bearer', token: word() }), export_to: `https://example.com/place?signature=${word()}` },
     { ...base, export_to: `https://example.com/place#${word()}` },
     { ...base, export_to: `s3://${word()}@bucket/key` },
+    { ...base, scrub: { profile: 'generalize', disk_key: `${word()}\n` } },
+    { ...base, scrub: { profile: 'generalize', disk_key: word().repeat(30) } },
+    { ...base, scrub: { profile: 'generalize', disk_key: { passphrase: word() } } },
+    { ...base, scrub: { profile: 'metadata', disk_key: word() } },
+    { ...base, disk_key: word() },
     { ...base, export_to_credential: { kind: 'bearer', token: word() } }
   ]
   const json = { 'content-type': 'application/json' }

@@ -49,13 +49,15 @@ const PROBE = Buffer.from('Written to see whether an export can be written here.
 
 /**
  * Writes a tiny object beside the target and removes it. A server that gives no sign that it would remove it is not written to:
- * it is asked for leave only, and only if it knows logins, since some that do not keep an empty file of such a question.
+ * it is asked for leave only, and only if it knows logins, or nothing at all so far, since some others keep an empty file of
+ * such a question.
  */
 async function writeAndRemove(probe: HttpObject, signal: AbortSignal) {
   const removal = await removalOf(probe, signal)
-  if (removal === 'login') {
-    const status = await probe.refusal(signal)
-    if (status !== undefined && status >= 300) throw answerFailure(probe.host, { status, headers: {} })
+  if (removal === 'login' || removal === 'unknown') {
+    const status = await probe.refusal(signal, removal === 'unknown')
+    const refused = status !== undefined && status >= 300 && status !== EXPECTATION_FAILED
+    if (refused) throw answerFailure(probe.host, { status, headers: {} })
   }
   if (removal !== 'offered') return NOT_PROBED
 
@@ -74,7 +76,10 @@ async function writeAndRemove(probe: HttpObject, signal: AbortSignal) {
  * to any method that it does not know; then it says 404 to OPTIONS as well, or leaves DELETE out of `Allow`.
  * @throws DestinationError where the answers are those of a place that takes nothing
  */
-async function removalOf(probe: HttpObject, signal: AbortSignal): Promise<'offered' | 'not offered' | 'login'> {
+async function removalOf(
+  probe: HttpObject,
+  signal: AbortSignal
+): Promise<'offered' | 'not offered' | 'login' | 'unknown'> {
   const answer = await probe.ask('DELETE', signal)
   const { status } = answer
   if (status === 401 || status === 403) return 'login'
@@ -92,6 +97,8 @@ async function removalOf(probe: HttpObject, signal: AbortSignal): Promise<'offer
   }
   const options = await probe.ask('OPTIONS', signal)
   if ([400, 405, 501].includes(options.status)) return 'offered'
+  // Here may be nothing that takes anything, or what takes uploads and says 404 to all else.
+  if (ABSENT.includes(options.status)) return 'unknown'
   // WebDAV (RFC 4918) has DELETE, though not in `Allow` of what is not there.
   const named = options.headers.dav !== undefined || /\bDELETE\b/i.test(options.headers.allow ?? '')
   return options.status >= 200 && options.status < 300 && named ? 'offered' : 'not offered'
@@ -106,6 +113,8 @@ const refusalFailure = (host: string, answer: Answer): DestinationError =>
 /** What most file systems take; servers that keep files answer 500 to more. */
 const MOST_NAME_BYTES = 255
 const UNKNOWN_METHOD: readonly number[] = [405, 501]
+/** To asking first: it says nothing of what is asked for. */
+const EXPECTATION_FAILED = 417
 /** Answers to what is not there. */
 const ABSENT: readonly number[] = [404, 410]
 

@@ -52,13 +52,15 @@ export class HttpObject implements Disposable {
 
   /**
    * Asks for leave to send, and sends nothing.
+   * @param patiently waits for a refusal also after the leave was given
    * @returns the refusal; undefined when there was none
    */
-  async refusal(signal: AbortSignal): Promise<number | undefined> {
+  async refusal(signal: AbortSignal, patiently: boolean): Promise<number | undefined> {
     const asked = this.#request({ expect: '100-continue', 'content-length': '1' }, signal)
     const exchange = new Exchange({ ...asked, method: this.#access.method })
     try {
-      return await exchange.invitation()
+      const refused = await exchange.invitation()
+      return refused ?? (patiently ? await exchange.refusal() : undefined)
     } finally {
       exchange.close()
     }

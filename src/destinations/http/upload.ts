@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
@@ -6,6 +7,8 @@ import { PartsUnderWay } from '../under-way.ts'
 import type { HttpObject, Look } from './object.ts'
 
 const PRECONDITION_FAILED = 412
+const MOST_REMOVALS = 5
+const REST_MS = 200
 
 /** One PUT of the whole file. */
 export class HttpUpload implements Upload {
@@ -62,11 +65,15 @@ export class HttpUpload implements Upload {
     }
   }
 
+  /** A server may still be busy with what it got of a broken request (rclone), and make anew what was removed. */
   async #clear(signal: AbortSignal): Promise<Removed> {
-    const removed = await clear(this.#object, this.#target, this.state, signal)
-    const now = await this.#object.look(signal)
-    if (now.status === 'present' && now.version !== this.state.version) throw failure('notRemoved', this.#object.host)
-    return removed
+    for (let left = MOST_REMOVALS - 1; ; left -= 1) {
+      const removed = await clear(this.#object, this.#target, this.state, signal)
+      const now = await this.#object.look(signal)
+      if (now.status !== 'present' || now.version === this.state.version) return removed
+      if (removed.length === 0 || left === 0) throw failure('notRemoved', this.#object.host)
+      await sleep(REST_MS)
+    }
   }
 }
 

@@ -9,6 +9,9 @@ import {
 /** A part as the store lists it. */
 export type StoredPart = { readonly etag: string; readonly bytes: number }
 
+/** An upload that is not complete, as the store lists it. `initiator` names the login that has begun it, where stores say so. */
+export type StoredUpload = { readonly id: string; readonly begunAt: Date; readonly initiator: string | undefined }
+
 type ObjectInput = { readonly Bucket: string; readonly Key: string }
 
 /** The parts of an upload by number; a page has at most 1000. Throws what the SDK throws. */
@@ -33,24 +36,24 @@ export async function listParts(
   return parts
 }
 
-/** The ids of all uploads to exactly this key. Throws what the SDK throws. */
+/** All uploads to exactly this key. Throws what the SDK throws. */
 export async function listUploads(
   client: S3Client,
   { Bucket, Key }: ObjectInput,
   signal: AbortSignal
-): Promise<string[]> {
-  const ids: string[] = []
+): Promise<StoredUpload[]> {
+  const uploads: StoredUpload[] = []
   let after: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {}
   while (after !== undefined) {
     const page: ListMultipartUploadsCommandOutput = await client.send(
       new ListMultipartUploadsCommand({ Bucket, Prefix: Key, ...after }),
       { abortSignal: signal }
     )
-    for (const upload of page.Uploads ?? []) {
-      if (upload.Key === Key && upload.UploadId !== undefined) ids.push(upload.UploadId)
+    for (const { Key: key, UploadId: id, Initiated: begunAt = new Date(0), Initiator } of page.Uploads ?? []) {
+      if (key === Key && id !== undefined) uploads.push({ id, begunAt, initiator: Initiator?.ID })
     }
     const { IsTruncated, NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page
     after = IsTruncated && KeyMarker !== undefined ? { KeyMarker, UploadIdMarker } : undefined
   }
-  return ids
+  return uploads
 }

@@ -15,14 +15,17 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Found, Part, UploadTarget } from '../destination.ts'
+import { exactly } from '../exactly.ts'
 import { failure } from '../failures.ts'
 import type { GetRequest } from '../get.ts'
+import type { Situation } from '../situations.ts'
 import { customerKeyHeaders, customerKeyInput, type Encryption, encryptionInput, isConfirmed } from './encryption.ts'
 import { errorName, type Judge, sdkFailure } from './failures.ts'
-import { listParts, listUploads, type StoredPart } from './listings.ts'
+import { listParts, listUploads, type StoredPart, type StoredUpload } from './listings.ts'
 import type { S3Object } from './object.ts'
 import { CONTENT_ID, EXPORT_ID, optionsInput } from './object-options.ts'
-import { type PartUses, sendPart } from './send-part.ts'
+import { type PartUses, type Proof, type Receipt, sendPart } from './send-part.ts'
+import { signChunks } from './signed-chunks.ts'
 
 /** A part begins to be sent within moments of its signing; the servers check the time at the beginning. */
 const SIGNATURE_SECONDS = 3600
@@ -49,8 +52,11 @@ export class MultipartCalls {
     this.#encryption = uses.encryption
   }
 
-  /** @returns the upload id */
-  async create(target: UploadTarget, signal: AbortSignal): Promise<string> {
+  /** Begins an upload. @returns its id; `opaque`: the ETags of its parts need not be MD5s */
+  async create(
+    target: UploadTarget,
+    signal: AbortSignal
+  ): Promise<{ readonly uploadId: string; readonly opaque: boolean }> {
     const input = { ...this.#object, ...optionsInput(target), ...encryptionInput(this.#encryption) }
     const sent = this.#client.send(new CreateMultipartUploadCommand(input), { abortSignal: signal })
     const answer = await this.#failing(signal, sent, (refusal) => {
@@ -63,11 +69,22 @@ export class MultipartCalls {
       await this.abort(UploadId, signal)
       throw failure('notEncrypted', this.host)
     }
-    return UploadId
+    // A bucket may encrypt by itself.
+    const withOthersKey = answer.ServerSideEncryption?.startsWith('aws:kms') || this.#encryption.mode === 'c'
+    return { uploadId: UploadId, opaque: withOthersKey === true }
   }
 
-  /** @returns the part's ETag, as `complete` wants it */
-  async sendPart(uploadId: string, part: Part, body: ByteSource, signal: AbortSignal): Promise<string> {
+  /**
+   * Sends a part.
+   * @param onItsWay changes signed chunks, to see what the store makes of that
+   * @throws DestinationError also when the store has got other bytes, as far as `proof` can tell
+   */
+  async sendPart(
+    uploadId: string,
+    part: Pick<Part, 'number' | 'length'>,
+    body: ByteSource,
+    { proof, signal, onItsWay }: { proof: Proof; signal: AbortSignal; onItsWay?: (body: ByteSource) => ByteSource }
+  ): Promise<Receipt> {
     const command = new UploadPartCommand({
       ...this.#object,
       ...customerKeyInput(this.#encryption),
@@ -75,9 +92,18 @@ export class MultipartCalls {
       PartNumber: part.number
     })
     // Signed in the URL with the payload left open: the body streams through without being read twice.
-    const url = await this.#failing(signal, getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS }))
+    const signed = await this.#failing(signal, getSignedUrl(this.#client, command, { expiresIn: SIGNATURE_SECONDS }))
     const headers = customerKeyHeaders(this.#encryption)
-    return sendPart(this.#uses, { url: new URL(url), headers, length: part.length, body, signal })
+    const url = new URL(signed)
+    if (proof !== 'chunks') return sendPart(this.#uses, { url, headers, length: part.length, body, signal, proof })
+
+    for (const name of [...url.searchParams.keys()]) if (name.startsWith('X-Amz-')) url.searchParams.delete(name)
+    const { credentials, region } = this.#client.config
+    const signer = { keys: await this.#failing(signal, credentials()), region: await region(), now: new Date() }
+    const whole = exactly(body, part.length, signal)
+    const request = signChunks({ url, headers, length: part.length, body: whole }, signer)
+    const sent = onItsWay ? onItsWay(request.body) : request.body
+    return sendPart(this.#uses, { ...request, body: sent, signal, proof, judge: ofSignedChunks })
   }
 
   /**
@@ -106,8 +132,8 @@ export class MultipartCalls {
     return this.#failing(signal, unlessGone(listed))
   }
 
-  /** The ids of all uploads to this object's key that are not complete, whoever has begun them. */
-  async uploads(signal: AbortSignal): Promise<readonly string[]> {
+  /** All uploads to this object's key that are not complete, whoever has begun them. */
+  async uploads(signal: AbortSignal): Promise<readonly StoredUpload[]> {
     return this.#failing(signal, listUploads(this.#client, this.#object, signal))
   }
 
@@ -180,6 +206,13 @@ export class MultipartCalls {
     }
   }
 }
+
+/**
+ * What a refusal of signed chunks means once the store is known to take them: that what arrived does not fit the signatures. The
+ * words for that differ, also by where in the body it was found.
+ */
+const ofSignedChunks = (situation: Situation): Situation =>
+  ['unauthorized', 'forbidden', 'badRequest'].includes(situation) ? 'bytesDiffer' : situation
 
 /** What stores answer to options that they do not know: Swift 501 and 400, Ceph 400. */
 const UNKNOWN_OPTION = new Set(['InvalidArgument', 'InvalidRequest', 'NotImplemented'])

@@ -23,6 +23,7 @@ export class PresignedPut implements Upload {
   readonly #put: SignedUrl
   readonly #underWay = new PartsUnderWay()
   #etag = ''
+  unproved = false
 
   constructor(uses: PartUses, target: UploadTarget, signed: SignedUrl) {
     this.#uses = uses
@@ -34,7 +35,10 @@ export class PresignedPut implements Upload {
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
       const headers = contentType(this.#put, this.#target.mediaType)
-      this.#etag = await sendTo(this.#uses, this.#put, { headers, length: part.length, body, signal: either })
+      const sent = { headers, length: part.length, body, signal: either }
+      const { etag, proved } = await sendTo(this.#uses, this.#put, sent)
+      this.#etag = etag
+      this.unproved = !proved
       return { number: part.number, bytes: part.length }
     })
   }
@@ -65,6 +69,7 @@ export class PresignedMultipart implements Upload {
   readonly #signed: Multipart
   readonly #underWay = new PartsUnderWay()
   readonly #etags = new Map<number, string>()
+  unproved = false
   #done = false
 
   constructor(uses: PartUses, target: UploadTarget, signed: Multipart, { partBytes, kept }: Begun) {
@@ -80,7 +85,9 @@ export class PresignedMultipart implements Upload {
     const signed = this.#signed.parts[part.number - 1]
     if (signed === undefined) return Promise.reject(failure('tooFewSignedParts', this.#host))
     return this.#underWay.run(signal, async (either) => {
-      const etag = await sendTo(this.#uses, signed, { headers: {}, length: part.length, body, signal: either })
+      const sent = { headers: {}, length: part.length, body, signal: either }
+      const { etag, proved } = await sendTo(this.#uses, signed, sent)
+      this.unproved ||= !proved
       this.#etags.set(part.number, etag)
       return { number: part.number, bytes: part.length, tag: etag }
     })

@@ -30,6 +30,7 @@ export function createS3Destination(uses: S3Uses): Destination {
     find: (target, signal) => of(target).find(target, signal),
     read: (target, range, signal) => of(target).read(target, range, signal),
     remove: (target, signal) => of(target).remove(target, signal),
+    intend: async (target, signal) => of(target).intend?.(target, signal),
     open: (target, signal) => of(target).open(target, signal),
     resume: async (target, state, sent, signal) => of(target).resume?.(target, state, sent, signal),
     discard: (target, state, signal) => of(target).discard(target, state, signal)

@@ -1,19 +1,20 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Secret } from '../../domain/secret.ts'
 import type { Connections } from '../connection.ts'
 import type { Credentials, SentPart, UploadTarget } from '../destination.ts'
 import { readObject } from '../get.ts'
 import { recordedPartBytes } from '../recorded-parts.ts'
 import { readTlsOptions } from '../tls.ts'
+import { beginUpload } from './begin.ts'
 import { assertFits, storeChecks } from './checks.ts'
+import { intentOf, unlessRefused, unrecorded } from './leftovers.ts'
 import type { StoredPart } from './listings.ts'
 import type { MultipartCalls } from './multipart.ts'
 import { readObjectUrl } from './object.ts'
 import { createConnectionsFor } from './own-connections.ts'
 import { partBytes } from './parts.ts'
 import type { S3Access, S3Uses } from './s3.ts'
-import { unquoted } from './send-part.ts'
+import { PROOFS, unquoted } from './send-part.ts'
 import { bucketEndpoint, readSettings } from './settings.ts'
 import { removedUpload, S3Upload } from './upload.ts'
 
@@ -42,30 +43,32 @@ export function createStoreAccess(uses: S3Uses): S3Access {
       yield* readObject(await (await callsFor(target)).reading(signal), range)
     },
     remove: async (target, signal) => (await callsFor(target)).remove(signal),
+    intend: async (target, signal) => intentOf(await callsFor(target), target, signal),
     async open(target, signal) {
       assertFits(endpointOf(target).host, target)
       const calls = await callsFor(target)
-      const begun = { partBytes: partBytes(target.length), kept: [] }
-      return new S3Upload(calls, target, await calls.create(target, signal), begun)
+      const begun = await beginUpload(calls, target, signal)
+      return new S3Upload(calls, target, { ...begun, partBytes: partBytes(target.length), kept: [] })
     },
     async resume(target, state, sent, signal) {
       const bytes = recordedPartBytes(state)
       const { uploadId } = state
-      if (uploadId === undefined || bytes === undefined) return undefined
+      const proof = PROOFS.find((known) => known === state.proof)
+      if (uploadId === undefined || bytes === undefined || proof === undefined) return undefined
       const calls = await callsFor(target)
       const stored = await calls.parts(uploadId, signal).catch(unlessRefused)
       if (stored === undefined) return undefined
       // Whoever came in between may have begun another, or a probe, and died before that was written down.
-      const others = (await unrecorded(calls, target, signal)).filter((id) => id !== uploadId)
+      const others = (await unrecorded(calls, target, null, signal)).filter((id) => id !== uploadId)
       for (const id of others) await calls.abort(id, signal)
       const kept = sent.filter((part) => isStored(part, stored.get(part.number)))
-      return { upload: new S3Upload(calls, target, uploadId, { partBytes: bytes, kept }), kept }
+      return { upload: new S3Upload(calls, target, { uploadId, proof, partBytes: bytes, kept }), kept }
     },
     async discard(target, state, signal) {
       const calls = await callsFor(target)
       const recorded = state?.uploadId === undefined ? [] : [state.uploadId]
       let removed = 0
-      for (const id of new Set([...recorded, ...(await unrecorded(calls, target, signal))])) {
+      for (const id of new Set([...recorded, ...(await unrecorded(calls, target, state, signal))])) {
         if (await calls.abort(id, signal)) removed += 1
       }
       if (removed === 0) return []
@@ -76,24 +79,6 @@ export function createStoreAccess(uses: S3Uses): S3Access {
 
 function isStored({ bytes, tag = '' }: SentPart, stored: StoredPart | undefined): boolean {
   return stored?.bytes === bytes && unquoted(stored.etag) === unquoted(tag)
-}
-
-/**
- * Uploads that nobody knows any more. A list does not tell what an upload was begun with, so only where the key has the
- * export's own id in it is every upload to it known to be this export's.
- */
-async function unrecorded(
-  calls: MultipartCalls,
-  { url, marks }: UploadTarget,
-  signal: AbortSignal
-): Promise<readonly string[]> {
-  if (!url.pathname.includes(marks.exportId)) return []
-  return (await calls.uploads(signal).catch(unlessRefused)) ?? []
-}
-
-/** The right to list is another than the right to write. */
-function unlessRefused(error: unknown): undefined {
-  if (!(error instanceof DestinationError) || !error.permanent) throw error
 }
 
 const settingsOf = ({ url, credentials }: UploadTarget) => {

@@ -4,7 +4,9 @@ import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTar
 import { failure } from '../failures.ts'
 import type { Begun } from '../recorded-parts.ts'
 import { PartsUnderWay } from '../under-way.ts'
+import type { BegunUpload } from './begin.ts'
 import type { Head, MultipartCalls } from './multipart.ts'
+import { isMd5, type Proof } from './send-part.ts'
 
 /**
  * One multipart upload that S3 has given an id. Small objects are sent this way too: one PUT would be two requests fewer, but
@@ -20,21 +22,31 @@ export class S3Upload implements Upload {
   readonly #underWay = new PartsUnderWay()
   readonly #parts = new Map<number, { readonly etag: string; readonly length: number }>()
   #commit: 'not begun' | 'begun' | 'done' = 'not begun'
+  readonly #proof: Proof
+  #unproved: boolean
   /** The object is whole but not as it was asked for. */
   #unfit = false
 
-  constructor(calls: MultipartCalls, target: UploadTarget, uploadId: string, { partBytes, kept }: Begun) {
+  constructor(calls: MultipartCalls, target: UploadTarget, { uploadId, proof, partBytes, kept }: BegunUpload & Begun) {
     this.#calls = calls
     this.#target = target
     this.#uploadId = uploadId
+    this.#proof = proof
+    this.#unproved = proof === 'none' || (proof === 'etag' && kept.some(({ tag = '' }) => !isMd5(tag)))
     this.partBytes = partBytes
-    this.state = { uploadId, partBytes: String(partBytes) }
+    this.state = { uploadId, partBytes: String(partBytes), proof }
     for (const { number, bytes, tag = '' } of kept) this.#parts.set(number, { etag: tag, length: bytes })
+  }
+
+  get unproved(): boolean {
+    return this.#unproved
   }
 
   putPart(part: Part, body: ByteSource, signal: AbortSignal): Promise<SentPart> {
     return this.#underWay.run(signal, async (either) => {
-      const etag = await this.#calls.sendPart(this.#uploadId, part, body, either)
+      const how = { proof: this.#proof, signal: either }
+      const { etag, proved } = await this.#calls.sendPart(this.#uploadId, part, body, how)
+      this.#unproved ||= !proved
       this.#parts.set(part.number, { etag, length: part.length })
       return { number: part.number, bytes: part.length, tag: etag }
     })

@@ -4,10 +4,13 @@ import type { Credentials } from '../destination.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 1024, description })
 const FINGERPRINT = '^SHA256:[A-Za-z0-9+/]{43}$'
-const hostKey = Type.String({
-  pattern: FINGERPRINT,
-  description: 'Fingerprint of one of the host keys, as `ssh-keygen -l` prints it'
-})
+const hostKey = Type.Optional(
+  Type.String({
+    pattern: FINGERPRINT,
+    description:
+      'Fingerprint of one of the host keys, as `ssh-keygen -l` prints it; absent: the operator knows the host'
+  })
+)
 const closed = { additionalProperties: false } as const
 
 export const SFTP_CREDENTIALS: readonly TSchema[] = [
@@ -39,8 +42,8 @@ export const SFTP_CREDENTIALS: readonly TSchema[] = [
 /** How to log in, and which host to log in to. */
 export type Login = {
   readonly username: string
-  /** `SHA256:` and base64 without padding. */
-  readonly hostKeySha256: string
+  /** `SHA256:` and base64 without padding; undefined: it is left to the operator's list. */
+  readonly hostKeySha256: string | undefined
 } & ({ readonly password: string } | { readonly privateKey: string; readonly passphrase: string | undefined })
 
 /** @throws DestinationInvalid DEST_CREDENTIALS_INVALID */
@@ -59,8 +62,8 @@ export function readLogin(credentials: Credentials | undefined): Login {
 }
 
 function whoAndWhere(credentials: Credentials) {
-  const hostKeySha256 = textField(credentials, 'host_key_sha256')
-  if (!new RegExp(FINGERPRINT).test(hostKeySha256))
+  const hostKeySha256 = optionalTextField(credentials, 'host_key_sha256')
+  if (hostKeySha256 !== undefined && !new RegExp(FINGERPRINT).test(hostKeySha256))
     throw credentialsInvalid('host_key_sha256', 'host_key_sha256 has to look like SHA256:... of ssh-keygen -l')
   return { username: textField(credentials, 'username'), hostKeySha256 }
 }

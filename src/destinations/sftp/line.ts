@@ -4,6 +4,7 @@ import { failure } from '../failures.ts'
 import { connectSocket } from '../guarded-socket.ts'
 import type { Login } from './credentials.ts'
 import { isDisagreement } from './failures.ts'
+import type { HostTrust } from './host-trust.ts'
 import { HOST_KEY_ALGORITHMS, type HostKeyAlgorithm, logIn } from './log-in.ts'
 import { SftpSession } from './session.ts'
 
@@ -17,13 +18,15 @@ export class SftpLine {
   readonly #settings: SftpSettings
   readonly #url: URL
   readonly #login: Login
+  readonly #trust: HostTrust
   #session: SftpSession | undefined
   #opening: Promise<SftpSession> | undefined
 
-  constructor(settings: SftpSettings, url: URL, login: Login) {
+  constructor(settings: SftpSettings, url: URL, login: Login, trust: HostTrust) {
     this.#settings = settings
     this.#url = url
     this.#login = login
+    this.#trust = trust
   }
 
   /** Runs `work` with a session. When `signal` fires meanwhile, the connection ends, and so does all that uses it. */
@@ -43,35 +46,41 @@ export class SftpLine {
   async open(signal: AbortSignal): Promise<SftpSession> {
     signal.throwIfAborted()
     if (this.#session && !this.#session.ended) return this.#session
-    this.#opening ??= connect(this.#settings, this.#url, this.#login, signal).finally(() => {
+    this.#opening ??= this.#connect(signal).finally(() => {
       this.#opening = undefined
     })
     this.#session = await this.#opening
     return this.#session
   }
-}
 
-/**
- * Logs in. A server has several host keys and the credentials name one of them, so when it shows another it is asked for the
- * kinds that are left.
- */
-async function connect(settings: SftpSettings, url: URL, login: Login, signal: AbortSignal): Promise<SftpSession> {
-  const { answerMs, idleMs } = settings.limits
-  let hostKeys: readonly HostKeyAlgorithm[] = HOST_KEY_ALGORITHMS
-  while (hostKeys.length > 0) {
-    const socket = await connectSocket(settings, url, signal)
-    using _ending = destroyOn(signal, socket)
-    try {
-      const answer = await logIn(socket, url.host, login, hostKeys, answerMs)
-      if ('client' in answer) return await SftpSession.start(answer.client, url.host, idleMs, settings.closing)
-      hostKeys = hostKeys.filter((algorithm) => keyKind(algorithm) !== answer.otherKey)
-    } catch (error) {
-      signal.throwIfAborted()
-      const noneLeft = hostKeys !== HOST_KEY_ALGORITHMS && isDisagreement(error)
-      throw noneLeft ? failure('hostKeyDiffers', url.host, { cause: error }) : error
+  /**
+   * Logs in. A server has several host keys of which not all need be known, so when it shows another it is asked for the kinds
+   * that are left.
+   */
+  async #connect(signal: AbortSignal): Promise<SftpSession> {
+    const { limits, closing } = this.#settings
+    const { host } = this.#url
+    const trust = this.#trust
+    const isKnown = (algorithm: HostKeyAlgorithm) => trust.kinds.includes(keyKind(algorithm))
+    const all = HOST_KEY_ALGORITHMS.toSorted((a, b) => Number(isKnown(b)) - Number(isKnown(a)))
+    let hostKeys = all
+    while (hostKeys.length > 0) {
+      const socket = await connectSocket(this.#settings, this.#url, signal)
+      using _ending = destroyOn(signal, socket)
+      try {
+        const answer = await logIn(socket, host, this.#login, { trust, hostKeys }, limits.answerMs)
+        if ('client' in answer) {
+          return await SftpSession.start({ client: answer.client, socket }, host, limits.idleMs, closing)
+        }
+        hostKeys = hostKeys.filter((algorithm) => keyKind(algorithm) !== answer.otherKey)
+      } catch (error) {
+        signal.throwIfAborted()
+        const noneLeft = hostKeys !== all && isDisagreement(error)
+        throw noneLeft ? failure(trust.otherwise, host, { cause: error }) : error
+      }
     }
+    throw failure(trust.otherwise, host)
   }
-  throw failure('hostKeyDiffers', url.host)
 }
 
 /** How a key says what it is (RFC 8332: RSA keys are the same for all RSA signatures). */

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Client, ConnectConfig } from 'ssh2'
 import { failure } from '../failures.ts'
 import type { Login } from './credentials.ts'
 import { loginFailure } from './failures.ts'
+import type { HostTrust } from './host-trust.ts'
+import { kindOf } from './known-hosts.ts'
 
 /** What is safe today: no SHA-1, no CBC, no group exchange (whose primes the server would choose), no compression. */
 const ALGORITHMS = {
@@ -51,7 +52,7 @@ export async function logIn(
   socket: Socket,
   host: string,
   login: Login,
-  hostKeys: readonly HostKeyAlgorithm[],
+  { trust, hostKeys }: { readonly trust: HostTrust; readonly hostKeys: readonly HostKeyAlgorithm[] },
   withinMs: number
 ): Promise<LogIn> {
   const { Client } = (await import('ssh2')).default
@@ -76,9 +77,10 @@ export async function logIn(
         ...loginMethod(login),
         algorithms: { ...ALGORITHMS, serverHostKey: [...hostKeys] },
         hostVerifier: (key: Buffer) => {
-          const wanted = fingerprint(key) === login.hostKeySha256
-          if (!wanted) otherKey = key.toString('latin1', 4, 4 + key.readUInt32BE(0))
-          return wanted
+          const verdict = trust.judge(key)
+          if (verdict === 'other') otherKey = kindOf(key) ?? ''
+          if (verdict === 'revoked') reject(failure('hostKeyRevoked', host))
+          return verdict === 'right'
         },
         readyTimeout: withinMs
       })
@@ -88,10 +90,6 @@ export async function logIn(
     }
   })
 }
-
-/** As OpenSSH prints it. */
-const fingerprint = (key: Buffer): string =>
-  `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
 
 /** Many servers ask for a password by the "keyboard-interactive" method only. */
 const loginMethod = (login: Login): ConnectConfig => {

@@ -1,13 +1,11 @@
-import { type ByteSource, KiB } from '../../domain/bytes.ts'
+import { type ByteSource, MiB } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import { failure } from '../failures.ts'
 import { SFTP_STATUS, statusOf } from './failures.ts'
 import type { SftpSession } from './session.ts'
 
-/** What one request carries. ssh2 cuts it up for servers that take less. */
-const PACKET_BYTES = 128 * KiB
-/** Requests under way for one part; two parts have on the way what OpenSSH lets a client have there (2 MiB). */
-const WINDOW = 8
+/** On the way for one part: what OpenSSH lets a client have there. */
+const WINDOW_BYTES = 2 * MiB
 /** For the user who logged in alone. */
 const MODE = 0o600
 
@@ -35,13 +33,15 @@ type Sent = { readonly buffer: Buffer; readonly written: Promise<void> }
 
 /** Writes what `body` gives from `offset` on, and returns when the server has taken all of it. */
 export async function write(session: SftpSession, handle: Buffer, offset: number, body: ByteSource): Promise<void> {
+  const { packetBytes } = session
+  const most = Math.floor(WINDOW_BYTES / packetBytes)
   const waiting: Sent[] = []
   try {
     let at = offset
     for await (const chunk of body) {
-      for (let from = 0; from < chunk.length; from += PACKET_BYTES) {
-        const buffer = waiting.length < WINDOW ? Buffer.allocUnsafeSlow(PACKET_BYTES) : await oldest(waiting)
-        const packet = chunk.subarray(from, from + PACKET_BYTES)
+      for (let from = 0; from < chunk.length; from += packetBytes) {
+        const buffer = waiting.length < most ? Buffer.allocUnsafeSlow(packetBytes) : await oldest(waiting)
+        const packet = chunk.subarray(from, from + packetBytes)
         buffer.set(packet) // a copy: the chunk is the source's again when it is asked for the next
         waiting.push({ buffer, written: send(session, handle, buffer, packet.length, at + from) })
       }
@@ -70,11 +70,13 @@ function send(session: SftpSession, handle: Buffer, bytes: Buffer, length: numbe
 /** The bytes [from, to) of a file. The caller ends the session. */
 export async function* readFile(session: SftpSession, path: string, from: number, to: number): ByteSource {
   const handle = await session.request<Buffer>((sftp, done) => sftp.open(path, 'r', done))
+  const { packetBytes } = session
+  const most = Math.floor(WINDOW_BYTES / packetBytes)
   const waiting: Promise<Buffer>[] = []
   try {
     for (let at = from; at < to || waiting.length > 0; ) {
-      for (; at < to && waiting.length < WINDOW; at += PACKET_BYTES) {
-        const chunk = readExactly(session, handle, at, Math.min(PACKET_BYTES, to - at))
+      for (; at < to && waiting.length < most; at += packetBytes) {
+        const chunk = readExactly(session, handle, at, Math.min(packetBytes, to - at))
         chunk.catch(() => {})
         waiting.push(chunk)
       }

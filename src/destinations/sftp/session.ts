@@ -1,8 +1,25 @@
+import type { Socket } from 'node:net'
 import type { Client, SFTPWrapper } from 'ssh2'
+import { KiB } from '../../domain/bytes.ts'
 import { failure } from '../failures.ts'
 import { requestFailure } from './failures.ts'
 
 type Done<T> = (error: Error | null | undefined, answer?: T) => void
+
+/** A client that has logged in, and the connection that it uses. */
+type LoggedIn = { readonly client: Client; readonly socket: Socket }
+
+/**
+ * OpenSSH takes 255 KiB, and says so since 8.5 (`limits@openssh.com`). With what stands around them these fill eight packets of
+ * SSH, of 32 KiB each.
+ */
+const LARGE_PACKET_BYTES = 252 * KiB
+/** Every server takes 34,000 bytes with all that stands around them. ssh2 would send the rest of a larger one after the answer. */
+const SMALL_PACKET_BYTES = 31 * KiB
+
+/** ssh2 asks for them first. */
+const saysItsLimits = (sftp: SFTPWrapper): boolean =>
+  'maxOpenHandles' in sftp && typeof sftp.maxOpenHandles === 'number'
 
 /** How long an unused session stays open. */
 const REST_MS = 30_000
@@ -13,31 +30,42 @@ const REST_MS = 30_000
  */
 export class SftpSession {
   readonly host: string
+  /** What one request to read or write carries at most. */
+  readonly packetBytes: number
   readonly #client: Client
+  readonly #socket: Socket
   readonly #sftp: SFTPWrapper
   readonly #idleMs: number
   readonly #closing: Disposable
   readonly #waiting = new Set<(error: unknown) => void>()
   #timer: NodeJS.Timeout | undefined
+  #gathering = false
   #ended: { readonly reason: unknown } | undefined
 
-  private constructor(client: Client, sftp: SFTPWrapper, host: string, idleMs: number, closing: AbortSignal) {
+  private constructor(
+    { client, socket }: LoggedIn,
+    sftp: SFTPWrapper,
+    host: string,
+    idleMs: number,
+    closing: AbortSignal
+  ) {
     this.#client = client
+    this.#socket = socket
     this.#sftp = sftp
+    this.packetBytes = saysItsLimits(sftp) ? LARGE_PACKET_BYTES : SMALL_PACKET_BYTES
     this.host = host
     this.#idleMs = idleMs
     this.#closing = this.endOn(closing)
     const broken = () => this.end(failure('brokenOff', host))
     client.on('close', broken)
     for (const event of ['end', 'close', 'error']) sftp.on(event, broken)
+    socket.prependListener('data', this.#gather) // what had no room in the window is sent when the server makes some
     this.#watch()
   }
 
-  /**
-   * @param client logged in
-   * @param closing fires when the service ends
-   */
-  static start(client: Client, host: string, idleMs: number, closing: AbortSignal): Promise<SftpSession> {
+  /** @param closing fires when the service ends */
+  static start(loggedIn: LoggedIn, host: string, idleMs: number, closing: AbortSignal): Promise<SftpSession> {
+    const { client } = loggedIn
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         clearTimeout(tooSlow)
@@ -49,7 +77,7 @@ export class SftpSession {
       client.sftp((cause, sftp) => {
         if (cause) return fail(failure('methodNotAllowed', host, { cause }))
         clearTimeout(tooSlow)
-        resolve(new SftpSession(client, sftp, host, idleMs, closing))
+        resolve(new SftpSession(loggedIn, sftp, host, idleMs, closing))
       })
     })
   }
@@ -73,6 +101,7 @@ export class SftpSession {
         if (error) reject(requestFailure(this.host, error))
         else resolve(answer as T)
       }
+      this.#gather()
       try {
         send(this.#sftp, done)
       } catch (cause) {
@@ -99,6 +128,17 @@ export class SftpSession {
     for (const reject of this.#waiting) reject(reason)
     this.#waiting.clear()
     this.#client.destroy()
+  }
+
+  /** Sends all that is written in this turn of the event loop in one piece: ssh2 writes every packet in three. */
+  readonly #gather = (): void => {
+    if (this.#gathering) return
+    this.#gathering = true
+    this.#socket.cork()
+    setImmediate(() => {
+      this.#gathering = false
+      this.#socket.uncork()
+    })
   }
 
   #watch(): void {

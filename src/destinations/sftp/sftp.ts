@@ -3,8 +3,10 @@ import type { Destination, Found, Removed, ResumedUpload, SentPart, UploadState,
 import { failure } from '../failures.ts'
 import { isPartName, partialFiles, partName } from '../path-names.ts'
 import { partsWithin, recordedPartBytes } from '../recorded-parts.ts'
-import { readLogin, SFTP_CREDENTIALS } from './credentials.ts'
+import { type Login, readLogin, SFTP_CREDENTIALS } from './credentials.ts'
 import { SFTP_STATUS, statusOf } from './failures.ts'
+import { trustIn } from './host-trust.ts'
+import type { KnownHosts } from './known-hosts.ts'
 import { SftpLine, type SftpSettings } from './line.ts'
 import { readPlace, within } from './place.ts'
 import { probeWriting } from './probe.ts'
@@ -18,8 +20,12 @@ const PART_BYTES = 32 * MiB
  * Writes files to SSH servers (SFTP version 3, draft-ietf-secsh-filexfer-02, and OpenSSH's extensions where there are some).
  * Folders are not made: that they are there is how the user says that the place is the right one.
  */
-export function createSftpDestination(settings: SftpSettings): Destination {
-  const lineTo = ({ url, credentials }: UploadTarget) => new SftpLine(settings, url, readLogin(credentials?.unwrap()))
+export function createSftpDestination(settings: SftpSettings & { readonly knownHosts?: KnownHosts }): Destination {
+  const trusting = (url: URL, login: Login) => trustIn(url, login.hostKeySha256, settings.knownHosts)
+  const lineTo = ({ url, credentials }: UploadTarget) => {
+    const login = readLogin(credentials?.unwrap())
+    return new SftpLine(settings, url, login, trusting(url, login))
+  }
   /** On a connection of its own. */
   const once = async <T>(target: UploadTarget, signal: AbortSignal, work: (session: SftpSession) => Promise<T>) => {
     const line = lineTo(target)
@@ -39,7 +45,7 @@ export function createSftpDestination(settings: SftpSettings): Destination {
     namesObject: () => false,
     check(url, credentials) {
       readPlace(url)
-      readLogin(credentials)
+      trusting(url, readLogin(credentials))
       settings.policy.checkHost(url, { credentials: true, pointer: '/export_to' })
     },
     checks: (target) => [

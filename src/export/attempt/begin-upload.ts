@@ -18,7 +18,7 @@ export type BegunUpload = {
  * @param identity of the file that is to be sent
  */
 export async function beginUpload(
-  uses: { readonly tasks: Pick<TaskStore, 'begunParts'>; readonly log: Log },
+  uses: { readonly tasks: Pick<TaskStore, 'begunParts' | 'note'>; readonly log: Log },
   attempt: Attempt,
   job: ExportJob,
   target: UploadTarget,
@@ -37,6 +37,8 @@ export async function beginUpload(
 
   async function openAnew() {
     await removePartial(attempt)
+    const uploadState = await destination.intend?.(target, attempt.signal)
+    if (uploadState) await uses.tasks.note(claim, { uploadState, uploadIdentity: null })
     return { upload: await destination.open(target, attempt.signal), kept: [] }
   }
 }

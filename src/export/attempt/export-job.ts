@@ -1,6 +1,7 @@
 import type { Destination } from '../../destinations/destination.ts'
 import type { Destinations } from '../../destinations/registry.ts'
 import { FormatUnsupported } from '../../domain/errors.ts'
+import type { Secret } from '../../domain/secret.ts'
 import type { Format } from '../../formats/format.ts'
 import { chooseFormat, type ToldProperties } from '../../formats/format-family.ts'
 import type { PackedFormat } from '../../formats/packing.ts'
@@ -18,6 +19,8 @@ export type ExportJob = {
   readonly format: Format | PackedFormat
   readonly destination: Destination
   readonly where: Where
+  /** Opens the encryption of the guest's disk. */
+  readonly diskKey: Secret<string> | undefined
 }
 
 /**
@@ -30,6 +33,7 @@ export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: Scrub
   const objectUrl = new URL(claim.objectUrl)
   const family = uses.formats.get(request.exportFormat)
   if (!family) throw new FormatUnsupported([...uses.formats.keys()])
+  const { credentials, diskKey } = sealed ? uses.opener.open(task.id, task.owner, sealed) : {}
   const marks = {
     taskId: task.id,
     owner: task.owner,
@@ -40,11 +44,7 @@ export function exportJob(uses: ExportJobUses, claim: Claim, { identity }: Scrub
     claim,
     format: chooseFormat(family, request.formatOptions, told),
     destination: uses.destinations.forTarget(objectUrl),
-    where: {
-      objectUrl,
-      credentials: sealed ? uses.opener.open(task.id, task.owner, sealed) : undefined,
-      marks,
-      object: request.options.object
-    }
+    where: { objectUrl, credentials, marks, object: request.options.object },
+    diskKey
   }
 }

@@ -1,6 +1,7 @@
 import type { SentPart, Upload } from '../../destinations/destination.ts'
 import type { Disk } from '../../disks/disk.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
+import type { ScrubProgress } from '../../domain/scrub-report.ts'
 import { NO_PROGRESS, type Phase, type Progress } from '../../domain/task.ts'
 import type { Shipment } from '../../pipeline/shipment.ts'
 import { Pace } from '../pace.ts'
@@ -41,6 +42,7 @@ export class ProgressMeter {
   #virtualSize = 0
   #tookAt: number
   #throttledUntil = 0
+  #scrub: ScrubProgress | undefined
 
   /**
    * @param earlier what an earlier attempt has come to
@@ -90,6 +92,7 @@ export class ProgressMeter {
     return {
       ...NO_PROGRESS,
       phase: this.#phase,
+      ...(this.#phase === 'scrubbing' && this.#scrub && { scrub: this.#scrub }),
       total: this.#total,
       sent: this.#kept + this.#sent,
       acked: this.#kept + this.#acked,
@@ -103,6 +106,11 @@ export class ProgressMeter {
       throttled,
       at: new Date().toISOString()
     }
+  }
+
+  /** What the scrub is at. What is begun anew another way counts as far as it had come. */
+  readonly scrubbing = (progress: ScrubProgress): void => {
+    this.#scrub = { ...progress, done: Math.max(progress.done, this.#scrub?.done ?? 0) }
   }
 
   /** The disk, with what is read of it counted. What a second pass reads again counts once. */

@@ -1,8 +1,9 @@
 import { ImageNotFound } from '../../domain/image-errors.ts'
 import type { ExportResult, Task } from '../../domain/task.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
+import { runCheck } from '../checks/check.ts'
 import type { Placement } from '../checks/collision.ts'
-import { checksOf, type Findings, type PreflightUses, runCheck } from '../checks/preflight.ts'
+import { checksOf, type Findings, type PreflightUses } from '../checks/preflight.ts'
 import { CancelRequested, type Clock, type ExportableImage, type TaskStore } from '../ports.ts'
 import { prove } from '../proof/prove.ts'
 import { proveReused, takeStanding } from '../proof/prove-standing.ts'
@@ -59,7 +60,7 @@ export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<E
     if (isElsewhere(found.placement)) await removePartial(attempt) // while its name is the one that is written down
     const placement = await takeName(uses.tasks, attempt, job, found.placement, placeFrom)
     if (isElsewhere(placement)) await removePartial(attempt)
-    await using scrubbed = await scrubSource(uses, attempt, scrub, original)
+    await using scrubbed = await scrubSource(uses, attempt, scrub, original, job.diskKey)
     const { disk, digest, report } = scrubbed
     const plan = digest === undefined ? found.plan : await planFile(disk, job.format)
     const source = { disk, layout: plan.layout, ...told, scrubReport: report }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Disk } from '../../disks/disk.ts'
 import { SecretsFound } from '../../domain/scrub-errors.ts'
 import type { Guest, ScrubReport } from '../../domain/scrub-report.ts'
+import type { Secret } from '../../domain/secret.ts'
 import { type OperatorStep, type OperatorStepUses, runOperatorSteps } from '../../scrub/custom/operator-steps.ts'
 import type { OverlayDisk } from '../../scrub/overlay-disk.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
@@ -14,14 +15,14 @@ import type { Attempt } from './attempt.ts'
 export type ScrubSourceUses = {
   readonly tasks: Pick<TaskStore, 'note'>
   readonly clock: Clock
-  readonly scrubbing: Omit<ScrubUses, 'folder' | 'clock' | 'operatorSteps'> & {
+  readonly scrubbing: Omit<ScrubUses, 'folder' | 'clock' | 'tell' | 'operatorSteps' | 'diskKey'> & {
     readonly scratch: Scratch
     readonly operator?: OperatorSteps | undefined
   }
 }
 
 /** The operator's own steps, and what runs them. */
-export type OperatorSteps = Omit<OperatorStepUses, 'folder'> & { readonly steps: readonly OperatorStep[] }
+export type OperatorSteps = Omit<OperatorStepUses, 'folder' | 'begin'> & { readonly steps: readonly OperatorStep[] }
 
 /** What is exported instead of the image's own disk. Disposing of it leaves that one open. */
 export type ScrubbedSource = AsyncDisposable & {
@@ -40,7 +41,8 @@ export async function scrubSource(
   { tasks, clock, scrubbing }: ScrubSourceUses,
   attempt: Attempt,
   plan: ScrubPlan,
-  disk: Disk
+  disk: Disk,
+  diskKey?: Secret<string>
 ): Promise<ScrubbedSource> {
   const { claim, signal } = attempt
   if (!plan.changesDisk) {
@@ -56,14 +58,21 @@ export async function scrubSource(
     await mkdir(below, { mode: 0o700 })
     return below
   }
-  const { operator, ...uses } = scrubbing
+  const { operator, ...uses } = { ...scrubbing, diskKey }
   const { id: taskId, request } = claim.task
   const about = { taskId, imageId: request.imageId, format: request.exportFormat }
-  const operatorSteps =
-    operator &&
-    ((overlay: OverlayDisk, guest: Guest) =>
-      runOperatorSteps(overlay, operator.steps, { ...about, guest }, { ...operator, folder }, signal))
-  const scrubbed = await scrub(disk, plan, { ...uses, clock, folder, ...(operatorSteps && { operatorSteps }) }, signal)
+  const operatorSteps = operator && {
+    ids: operator.steps.map(({ id }) => id),
+    run: (overlay: OverlayDisk, guest: Guest, begin: (id: string) => void) =>
+      runOperatorSteps(overlay, operator.steps, { ...about, guest }, { ...operator, folder, begin }, signal)
+  }
+  const told = { clock, tell: attempt.meter.scrubbing }
+  const scrubbed = await scrub(
+    disk,
+    plan,
+    { ...uses, ...told, folder, ...(operatorSteps && { operatorSteps }) },
+    signal
+  )
   undo.use(scrubbed.disk)
   const { report, digest } = scrubbed
   await tasks.note(claim, { scrubReport: report })
@@ -85,6 +94,12 @@ function warn({ warnings }: Attempt, { path, secrets, partitions }: ScrubReport)
   if (kept > 0) {
     const message = `${kept} of ${partitions.length} partitions leave with their free space: scrub_report says which, and why.`
     warnings.push({ code: 'FREE_SPACE_KEPT', message })
+  }
+  // The system partition of EFI is one that nearly every guest has.
+  const left = partitions.filter(({ filesLeft, fileSystem }) => filesLeft !== undefined && fileSystem !== 'fat').length
+  if (left > 0) {
+    const message = `${left} of ${partitions.length} partitions leave with all their files: scrub_report says which, and why.`
+    warnings.push({ code: 'FILES_LEFT', message })
   }
   if (secrets.length > 0) {
     const message = `${secrets.length} secrets were found in the guest and left there: scrub_report says which, and where.`

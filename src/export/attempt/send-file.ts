@@ -1,6 +1,6 @@
 import { isResumable } from '../../destinations/recorded-parts.ts'
 import type { Disk } from '../../disks/disk.ts'
-import type { Task } from '../../domain/task.ts'
+import type { SentFile, Task } from '../../domain/task.ts'
 import type { Engine } from '../../pipeline/engine.ts'
 import { withKeptParts } from '../../pipeline/kept-parts.ts'
 import { Retries, type RetryRules } from '../../pipeline/retries.ts'
@@ -68,7 +68,8 @@ export async function sendFile(
     signal,
     draining: resumable ? attempt.draining : undefined // the others may come to their end, and cannot be handed over
   }
-  const { sample, ...sent } = await file.send(sending, meter.share).finally(() => notes.flush())
+  const { sample, ...made } = await file.send(sending, meter.share).finally(() => notes.flush())
+  const sent: SentFile = upload.unproved ? { ...made, unproved: true } : made
   if (meter.resent > 0) uses.log.info({ ...about, bytes: meter.resent }, 'bytes were sent again')
   attempt.enter('committing')
   await uses.tasks.note(claim, { sent }) // or it was canceled

@@ -1,13 +1,12 @@
-import type { DestinationCheck } from '../../destinations/destination.ts'
 import { isVirtual } from '../../destinations/tempurl/place.ts'
 import type { Disk } from '../../disks/disk.ts'
 import { assertBareDisk } from '../../disks/inspect.ts'
-import { CheckTimedOut, CredentialsExpired } from '../../domain/export-errors.ts'
+import { CredentialsExpired } from '../../domain/export-errors.ts'
 import type { IfExists } from '../../domain/export-options.ts'
 import type { OwnerId } from '../../domain/ids.ts'
 import { ImageNotActive } from '../../domain/image-errors.ts'
 import { ScrubRequired } from '../../domain/scrub-errors.ts'
-import type { ExportRequest, Warning } from '../../domain/task.ts'
+import type { ExportRequest } from '../../domain/task.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
 import { type FilePlan, planFile } from '../attempt/file-plan.ts'
 import { openSource, type SourceUses } from '../attempt/open-source.ts'
@@ -15,37 +14,11 @@ import type { ExportableImage, TaskStore } from '../ports.ts'
 import type { Resolved } from '../requests/resolve-request.ts'
 import { assertExportable, type ScrubPolicy } from '../scrub-policy.ts'
 import { uploadTarget, type Where } from '../upload-target.ts'
+import type { Check, CheckId, Detail, Passed } from './check.ts'
 import { type Placement, placeObject } from './collision.ts'
 import { expiryOf } from './credentials-lifetime.ts'
 import { type Estimate, estimateOf } from './estimate.ts'
 import { probeReading } from './probe-reading.ts'
-
-type CheckId =
-  | 'image.active'
-  | 'image.exportable'
-  | 'scrub'
-  | 'format.supported'
-  | 'format.limit'
-  | 'dest.address_allowed'
-  | DestinationCheck['id']
-  | 'dest.collision'
-  | 'dest.read_back'
-  | 'quota'
-  | 'credentials.lifetime'
-
-/** Facts for the user, without secrets. */
-export type Detail = Readonly<Record<string, string | number>>
-
-/** What a passed check has to say. `nothingToAsk`: it does not apply to this export. */
-type Passed = { readonly detail?: Detail | undefined; readonly warning?: Warning; readonly nothingToAsk?: true }
-
-/** One question. `run` throws ExportError when the export cannot work. */
-export type Check = {
-  readonly id: CheckId
-  /** Checks that this one rests on. */
-  readonly needs: readonly CheckId[]
-  readonly run: (signal: AbortSignal) => Promise<Passed>
-}
 
 export type PreflightUses = SourceUses & {
   readonly scrubPolicy: ScrubPolicy
@@ -194,22 +167,6 @@ export function* checksOf(uses: PreflightUses, subject: Subject, findings: Findi
       await uses.withinQuota?.(subject.owner, known(image.source).size)
       return uses.withinQuota ? {} : { nothingToAsk: true }
     }
-  }
-}
-
-/** Runs one check with a limit on its time. */
-export async function runCheck(check: Check, limitMs: number | undefined, signal: AbortSignal): Promise<Passed> {
-  signal.throwIfAborted()
-  if (limitMs === undefined) return check.run(signal)
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const stop = new AbortController()
-  const timer = setTimeout(() => stop.abort(new CheckTimedOut(limitMs / 1000)), limitMs)
-  const either = AbortSignal.any([signal, stop.signal])
-  either.addEventListener('abort', () => reject(either.reason), { once: true })
-  try {
-    return await Promise.race([check.run(either), late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

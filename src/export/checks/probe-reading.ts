@@ -3,6 +3,7 @@ import type { Destination, UploadTarget } from '../../destinations/destination.t
 import { failure } from '../../destinations/failures.ts'
 import { ExportError } from '../../domain/errors.ts'
 import { besideIt } from '../requests/key-template.ts'
+import { writeSmall } from '../write-small.ts'
 import { placeName } from './collision.ts'
 
 const PROBE = Buffer.from('Written to see whether an export can be read back here. May be removed.\n')
@@ -15,16 +16,8 @@ const PROBE = Buffer.from('Written to see whether an export can be read back her
 export async function probeReading(destination: Destination, target: UploadTarget, signal: AbortSignal): Promise<void> {
   const { length } = PROBE
   const url = besideIt(target.url, `.probe-${randomBytes(6).toString('hex')}`)
-  const about = { length, exact: true, mediaType: 'text/plain', virtual: false }
-  const probe = { ...target, ...about, url, object: { ...target.object, replace: true } }
-  const upload = await destination.open(probe, signal)
-  try {
-    await upload.putPart({ number: 1, offset: 0, length }, once(PROBE), signal)
-    await upload.commit(signal)
-  } catch (error) {
-    await upload.abort().catch(() => {}) // why it could not be written is what is told
-    throw error
-  }
+  const probe = { ...target, length, url, mediaType: 'text/plain', object: { ...target.object, replace: true } }
+  await writeSmall(destination, probe, PROBE, signal)
   try {
     for await (const _chunk of destination.read(probe, { from: 0, to: length }, signal));
   } catch (cause) {
@@ -34,8 +27,4 @@ export async function probeReading(destination: Destination, target: UploadTarge
   } finally {
     await destination.remove(probe, signal).catch(() => {}) // who may not remove it may still export
   }
-}
-
-async function* once(bytes: Uint8Array) {
-  yield bytes
 }

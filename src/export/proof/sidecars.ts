@@ -1,4 +1,4 @@
-import type { Destination, UploadTarget } from '../../destinations/destination.ts'
+import type { Destination } from '../../destinations/destination.ts'
 import { failure } from '../../destinations/failures.ts'
 import { ExportError } from '../../domain/errors.ts'
 import type { IfExists, Sidecar } from '../../domain/export-options.ts'
@@ -7,8 +7,9 @@ import { Retries, type RetryRules } from '../../pipeline/retries.ts'
 import { hasOwnName, placeName } from '../checks/collision.ts'
 import type { Log } from '../ports.ts'
 import { besideIt } from '../requests/key-template.ts'
+import { writeSmall } from '../write-small.ts'
 import { type ManifestFacts, readSmall, understoodManifest } from './manifest.ts'
-import { SIDECAR_ENDINGS, type SidecarText, sidecarText } from './sidecar-text.ts'
+import { SIDECAR_ENDINGS, sidecarText } from './sidecar-text.ts'
 
 export type Written = {
   readonly sidecars: Partial<Readonly<Record<Sidecar, string>>>
@@ -32,13 +33,7 @@ export async function writeSidecars(
   const warnings: Warning[] = []
   for (const sidecar of asked) {
     try {
-      const small = sidecarText(sidecar, facts)
-      const url = besideIt(facts.target.url, SIDECAR_ENDINGS[sidecar])
-      const place = await placeOf(destination, sidecar, policy, facts, small.text, signal)
-      const { href } = url
-      const write = () =>
-        writeSmall(destination, facts.target, { ...small, url, replace: place === 'replace' }, retryRules, signal)
-      sidecars[sidecar] = place === 'keep' ? href : await write()
+      sidecars[sidecar] = await writeSidecar(destination, sidecar, policy, facts, retryRules, signal)
     } catch (err) {
       signal.throwIfAborted()
       log.warn({ taskId: facts.target.marks.taskId, sidecar, err }, 'sidecar could not be written')
@@ -46,6 +41,26 @@ export async function writeSidecars(
     }
   }
   return { sidecars, warnings }
+}
+
+/** @returns where it is */
+async function writeSidecar(
+  destination: Destination,
+  sidecar: Sidecar,
+  policy: IfExists,
+  facts: ManifestFacts,
+  retryRules: RetryRules,
+  signal: AbortSignal
+): Promise<string> {
+  const { target } = facts
+  const { mediaType, text } = sidecarText(sidecar, facts)
+  const url = besideIt(target.url, SIDECAR_ENDINGS[sidecar])
+  const place = await placeOf(destination, sidecar, policy, facts, text, signal)
+  if (place === 'keep') return url.href
+  const bytes = Buffer.from(text)
+  const object = { ...target.object, replace: place === 'replace' }
+  const retries = new Retries(retryRules, { length: bytes.length, parts: 1 })
+  return writeSmall(destination, { ...target, url, object, mediaType }, bytes, signal, retries)
 }
 
 /** What is to be done where a small object is to stand. */
@@ -76,43 +91,6 @@ async function placeOf(
   const same = manifest?.contentId === target.marks.contentId && manifest.file.bytes === sent.bytes
   if (policy === 'reuse' && same) return 'keep'
   throw failure('sidecarExists', placeName(target.url))
-}
-
-type Small = SidecarText & { readonly url: URL; readonly replace: boolean }
-
-async function writeSmall(
-  destination: Destination,
-  target: UploadTarget,
-  { url, replace, mediaType, text }: Small,
-  retryRules: RetryRules,
-  signal: AbortSignal
-): Promise<string> {
-  const bytes = Buffer.from(text)
-  const { length } = bytes
-  const upload = await destination.open(
-    {
-      ...target,
-      url,
-      object: { ...target.object, replace },
-      length,
-      exact: true,
-      mediaType,
-      virtual: false
-    },
-    signal
-  )
-  try {
-    const retries = new Retries(retryRules, { length, parts: 1 })
-    await retries.run(signal, () => upload.putPart({ number: 1, offset: 0, length }, once(bytes), signal))
-    return (await retries.run(signal, () => upload.commit(signal))).location
-  } catch (error) {
-    await upload.abort().catch(() => {}) // why it could not be written is what is told
-    throw error
-  }
-}
-
-async function* once(bytes: Uint8Array) {
-  yield bytes
 }
 
 const notWritten = (ending: string, error: unknown): Warning => ({

@@ -8,7 +8,14 @@ export type ToldReport = {
   readonly steps: { id: string; changed: boolean; files: number; bytes: number; skipped?: string }[]
   readonly kept: { id: string; why: string }[]
   readonly secrets: { rule: string; path: string }[]
-  readonly partitions: { offset: number; bytes: number; file_system: string; free_bytes: number; why?: string }[]
+  readonly partitions: {
+    offset: number
+    bytes: number
+    file_system: string
+    free_bytes: number
+    why?: string
+    files_left?: string
+  }[]
   readonly freed_bytes: number
   readonly overlay_bytes: number
   readonly digest: string
@@ -24,10 +31,11 @@ export const toldReport = (report: ScrubReport): ToldReport => ({
   steps: report.steps.map((step) => ({ ...step })),
   kept: report.kept.map((one) => ({ ...one })),
   secrets: report.secrets.map((one) => ({ ...one })),
-  partitions: report.partitions.map(({ fileSystem, freeBytes, ...partition }) => ({
+  partitions: report.partitions.map(({ fileSystem, freeBytes, filesLeft, ...partition }) => ({
     ...partition,
     file_system: fileSystem,
-    free_bytes: freeBytes
+    free_bytes: freeBytes,
+    ...(filesLeft !== undefined && { files_left: filesLeft })
   })),
   freed_bytes: report.freedBytes,
   overlay_bytes: report.overlayBytes,

@@ -45,19 +45,26 @@ export async function verifyObject(
   engine: Engine,
   signal: AbortSignal
 ): Promise<Verdict> {
-  if (level === 'none') return verdict('none', true, 0)
-  const looked = await compareFacts(destination, target, original, signal)
-  if (level === 'etag') return looked ? verdict('etag', true, 0) : verdict('etag', false, 0, NOT_LOOKED)
   const { sent, disk, layout, sample } = original
+  if (level === 'none') return verdict('none', true, 0, ...(sent.unproved ? [NOT_PROVED] : []))
+  const looked = await compareFacts(destination, target, original, signal)
+  if (level === 'etag' && !looked) return verdict('etag', false, 0, sent.unproved ? NOT_PROVED : NOT_LOOKED)
+  if (level === 'etag' && !sent.unproved) return verdict('etag', true, 0)
   const ranges = layout
     ? rangesAgain({ disk, layout }, sampleOf(sent.bytes, target.marks.exportId), engine.buffers, signal)
     : sample
-  if (level === 'ranges' && ranges) {
+  if (level === 'ranges' && ranges && !sent.unproved) {
     return verdict('ranges', true, await readable(signal, () => compareRanges(destination, target, ranges, signal)))
   }
-  const digests = await readable(signal, () => compareWhole(destination, target, sent, original.checksums, signal))
-  const warnings = level === 'ranges' ? [READ_WHOLE] : []
-  return { verify: { level: 'full', ok: true, rangesRead: 1 }, digests, warnings }
+  try {
+    const digests = await readable(signal, () => compareWhole(destination, target, sent, original.checksums, signal))
+    const warnings = level === 'full' ? [] : [sent.unproved ? READ_TO_PROVE : READ_WHOLE]
+    return { verify: { level: 'full', ok: true, rangesRead: 1 }, digests, warnings }
+  } catch (error) {
+    // Nobody has asked for the bytes to be read.
+    if (level === 'etag' && error instanceof VerifyImpossible) return verdict('etag', false, 0, NOT_PROVED)
+    throw error
+  }
 }
 
 const verdict = (level: VerifyLevel, ok: boolean, rangesRead: number, ...warnings: Warning[]): Verdict => ({
@@ -73,6 +80,16 @@ const READ_WHOLE: Warning = {
   code: 'VERIFY_READ_WHOLE',
   message:
     'Another worker has sent this compressed file and kept nothing to compare, so the whole object was read back.'
+}
+
+const READ_TO_PROVE: Warning = {
+  code: 'VERIFY_READ_WHOLE',
+  message: 'The answers of the destination do not show which bytes it has, so the whole object was read back.'
+}
+const NOT_PROVED: Warning = {
+  code: 'INTEGRITY_NOT_PROVED',
+  message:
+    'The answers of the destination do not show which bytes it has, and they were not read back: compare the object with its SHA-256.'
 }
 
 /** False when the destination does not let us look. */

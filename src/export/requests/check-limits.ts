@@ -1,6 +1,7 @@
 import { OptionUnsupported } from '../../domain/export-errors.ts'
 import type { ExportOptions } from '../../domain/export-options.ts'
 import type { TaskLabels } from '../../domain/task.ts'
+import { timeOf } from '../../domain/time.ts'
 import { TEMPURL } from './temp-url-request.ts'
 
 /** The most that the operator lets a task ask for. */
@@ -28,8 +29,9 @@ export function checkLimits(
     throw new OptionUnsupported('/limits/max_attempts', `the operator allows at most ${maxima.attempts}`)
   }
   if (limits.deadline !== undefined) {
-    const seconds = (Date.parse(limits.deadline) - now.getTime()) / 1000
-    if (Number.isNaN(seconds)) throw new OptionUnsupported('/limits/deadline', 'it is not a time that exists')
+    const deadline = timeOf(limits.deadline)
+    if (!deadline) throw new OptionUnsupported('/limits/deadline', 'it is not a time that exists')
+    const seconds = (deadline.getTime() - now.getTime()) / 1000
     if (seconds <= 0) throw new OptionUnsupported('/limits/deadline', 'it has passed')
     if (seconds > maxima.deadlineSeconds) {
       throw new OptionUnsupported(

@@ -49,7 +49,7 @@ export function createExport(
         request,
         labels: body.labels,
         ...(body.retryOf && { retryOf: body.retryOf }),
-        credentials: credentials ? uses.sealer.seal(id, viewer.owner, credentials) : null
+        credentials: uses.sealer.seal(id, viewer.owner, { credentials, diskKey: body.diskKey })
       },
       viewer,
       once

@@ -30,6 +30,8 @@ export type ExportBody = {
   readonly options: ExportOptions
   readonly labels: TaskLabels
   readonly credentials?: Credentials
+  /** Opens the encryption of the guest's disk. */
+  readonly diskKey?: string
   /** The failed task that this one repeats. */
   readonly retryOf?: TaskId
 }
@@ -67,9 +69,10 @@ export async function resolveRequest(
   uses: ResolveUses,
   viewer: Viewer,
   ids: { readonly task: TaskId; readonly exportId: string },
-  body: ExportBody,
+  given: ExportBody,
   now = new Date()
 ): Promise<Resolved> {
+  const body = { ...given, options: markKeyed(given) }
   const { imageId, exportFormat, formatOptions } = body
   const family = uses.formats.get(exportFormat)
   if (!family) throw new FormatUnsupported([...uses.formats.keys()])
@@ -105,6 +108,10 @@ export async function resolveRequest(
   const request = { imageId, exportTo, exportFormat, formatOptions, options }
   return { request, image, scrub, told, format, destination, credentials, objectUrl: url }
 }
+
+/** That there is a disk key is an option like others; the key is none. */
+const markKeyed = ({ options, diskKey }: ExportBody): ExportOptions =>
+  diskKey === undefined ? options : { ...options, scrub: { ...options.scrub, keyed: true } }
 
 /**
  * Blames the template for a name that the destination cannot take, where it would take the place.

@@ -1,9 +1,9 @@
-import type { Credentials } from '../../destinations/destination.ts'
 import type { TaskId } from '../../domain/ids.ts'
 import { isTerminal, type Task } from '../../domain/task.ts'
-import { CredentialsPurged, TaskFinished, TaskNotFinished } from '../../domain/task-errors.ts'
+import { CredentialsPurged, DiskKeyPurged, TaskFinished, TaskNotFinished } from '../../domain/task-errors.ts'
 import type { Viewer } from '../../domain/viewer.ts'
 import type { OnceAsked } from '../once.ts'
+import type { TaskSecrets } from '../ports.ts'
 import type { Created, createExport } from './create-export.ts'
 
 type RetryUses = {
@@ -13,16 +13,17 @@ type RetryUses = {
 }
 
 /**
- * Makes a new task of a failed one: the same request for the same project, a new object. Credentials are wiped when a task ends,
- * so new ones have to come if it had any.
- * @throws TaskNotFound, TaskNotFinished, TaskFinished for a success, CredentialsPurged, RetryUnderWay, and what creating throws
+ * Makes a new task of a failed one: the same request for the same project, a new object. Secrets are wiped when a task ends, so
+ * new ones have to come if it had any.
+ * @throws TaskNotFound, TaskNotFinished, TaskFinished for a success, CredentialsPurged, DiskKeyPurged, RetryUnderWay, and what
+ *   creating throws
  */
 export function retryExport({ getTask, createExport }: RetryUses) {
   return async (
     viewer: Viewer,
     requestId: string,
     id: TaskId,
-    credentials: Credentials | undefined,
+    { credentials, diskKey }: TaskSecrets,
     asked?: OnceAsked
   ): Promise<Created> => {
     const task = await getTask(viewer, id)
@@ -30,6 +31,7 @@ export function retryExport({ getTask, createExport }: RetryUses) {
     if (task.status === 'success') throw new TaskFinished('it has succeeded, so there is nothing to try again')
     if (task.credentials && !credentials) throw new CredentialsPurged(task.credentials.kind)
     const { limits, ...options } = task.request.options
+    if (options.scrub?.keyed && diskKey === undefined) throw new DiskKeyPurged()
     const { deadline: _passed, ...stillGood } = limits
     return createExport(
       { ...viewer, owner: task.owner },
@@ -42,6 +44,7 @@ export function retryExport({ getTask, createExport }: RetryUses) {
           priority: viewer.admin || task.labels.priority !== 'high' ? task.labels.priority : 'normal'
         },
         ...(credentials && { credentials }),
+        ...(diskKey !== undefined && { diskKey }),
         retryOf: task.id
       },
       asked

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Viewer } from '../../domain/viewer.ts'
-import { viewerOf } from '../access.ts'
-import { docsOf } from '../route-docs.ts'
+import { viewerOf } from '../access/guard.ts'
+import { docsOf } from '../openapi/route-docs.ts'
 import { Capabilities } from '../schemas/capabilities.ts'
 import { errorAnswers } from '../schemas/common.ts'
 

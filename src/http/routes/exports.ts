@@ -1,18 +1,17 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
 import type { OpenDownload } from '../../temp-urls/downloads.ts'
 import type { Claimed } from '../../temp-urls/links.ts'
 import type { Servable } from '../../temp-urls/ports.ts'
 import type { TempUrls } from '../../temp-urls/temp-urls.ts'
-import { verdictOn } from '../conditional.ts'
-import { contentRange, fileHeaders, validatorsOf } from '../download-headers.ts'
-import { RequestRefused } from '../request-refused.ts'
-import { docsOf } from '../route-docs.ts'
-import { ErrorAnswer } from '../schemas/common.ts'
+import { byteStream, MEDIA_TYPE } from '../answers/byte-stream.ts'
+import { whenGone } from '../answers/client-gone.ts'
+import { verdictOn } from '../answers/conditional.ts'
+import { contentRange, fileHeaders, validatorsOf } from '../answers/download-headers.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { RequestRefused } from '../requests/request-refused.ts'
+import { Bytes, Empty, refusals } from '../schemas/common.ts'
 import { FileParams, FileQuery, FileRequestHeaders } from '../schemas/temp-url.ts'
-import { MEDIA_TYPE, ownChunks, whenGone } from './image-data.ts'
 
 /** A client that takes nothing for so long is cut off. */
 const IDLE_MS = 60_000
@@ -21,16 +20,12 @@ const docs = docsOf('exports', { security: [] })
 
 const DESCRIPTION = `The URL is the \`export_location\` of a task with \`export_to\` \`tempurl:\`, and all the right that is needed. What
 has expired, was revoked or forged, or may not be used from this address, is 404 as what never was. A download that has begun
-in time may end.`
+in time may end. HEAD answers with the headers alone.`
 
-const Empty = (description: string) => Type.Null({ description })
-const Bytes = (description: string) => Type.Unsafe({ type: 'string', format: 'binary', description })
-
-const refusals = {
+const others = {
+  ...refusals(404, 503),
   304: Empty('The client has it already'),
-  404: ErrorAnswer,
-  412: Empty('It is another file than the condition asks for'),
-  503: ErrorAnswer
+  412: Empty('It is another file than the condition asks for')
 }
 
 /** Downloads of exported files by signed URL. */
@@ -51,7 +46,7 @@ export function exportRoutes(uses: TempUrls, idleMs = IDLE_MS): FastifyPluginAsy
         ...docs('downloadExport', 'Download an exported file, whole or one range of it', DESCRIPTION),
         ...request,
         produces: [MEDIA_TYPE],
-        response: { ...refusals, 200: Bytes('All of it'), 206: Bytes('The range'), 416: Empty('It is shorter') }
+        response: { ...others, 200: Bytes('All of it'), 206: Bytes('The range'), 416: Empty('It is shorter') }
       },
       handler: (request, reply) => answer({ uses, idleMs }, request, reply)
     })
@@ -62,7 +57,7 @@ export function exportRoutes(uses: TempUrls, idleMs = IDLE_MS): FastifyPluginAsy
       schema: {
         ...docs('showExport', 'What a download of the file would be', DESCRIPTION),
         ...request,
-        response: { ...refusals, 200: Empty('The headers of the download') }
+        response: { ...others, 200: Empty('The headers of the download') }
       },
       async handler(request, reply) {
         await answer({ uses, idleMs }, request, reply)
@@ -117,7 +112,7 @@ async function sendRange(
 
 function stream(reply: FastifyReply, download: OpenDownload, idleMs: number): FastifyReply {
   const { raw } = reply
-  const body = Readable.from(ownChunks(download.bytes), { objectMode: false })
+  const body = byteStream(download.bytes)
   const ended = () => download.end(raw.writableFinished)
   raw.once('close', ended)
   if (raw.destroyed) ended() // it has gone while the file was opened

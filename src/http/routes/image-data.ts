@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -6,17 +5,16 @@ import type { Range } from '../../disks/disk.ts'
 import type { ByteSource } from '../../domain/bytes.ts'
 import type { Library } from '../../library/library.ts'
 import type { ImageFile } from '../../library/read-image-file.ts'
-import { viewerOf } from '../access.ts'
-import { parseRange } from '../byte-range.ts'
-import { RequestRefused } from '../request-refused.ts'
-import { docsOf } from '../route-docs.ts'
-import { errorAnswers } from '../schemas/common.ts'
-import { ImageParams, knownImageId } from './images.ts'
+import { viewerOf } from '../access/guard.ts'
+import { parseRange } from '../answers/byte-range.ts'
+import { byteStream, MEDIA_TYPE } from '../answers/byte-stream.ts'
+import { whenGone } from '../answers/client-gone.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { RequestRefused } from '../requests/request-refused.ts'
+import { Bytes, Empty, errorAnswers, RangeHeader } from '../schemas/common.ts'
+import { ImageParams, knownImageId } from './ids.ts'
 
 const docs = docsOf('images', {})
-
-export const MEDIA_TYPE = 'application/octet-stream'
-const Bytes = (description: string) => Type.Unsafe({ type: 'string', format: 'binary', description })
 
 /** Images' bytes. They pass through in chunks: no request holds more than a few of them. */
 export function imageDataRoutes(images: Library): FastifyPluginAsyncTypebox {
@@ -27,11 +25,13 @@ export function imageDataRoutes(images: Library): FastifyPluginAsyncTypebox {
     app.put(
       '/v2/images/:imageId/file',
       {
+        validatorCompiler: () => () => true, // the body is a stream
         schema: {
           ...docs('uploadImageData', 'Upload the data of an image, once'),
           consumes: [MEDIA_TYPE],
           params: ImageParams,
-          response: { ...errorAnswers(400, 404, 409, 413, 415, 503), 204: Type.Null({ description: 'Stored' }) }
+          body: Bytes('The file, in the format that the image declares'),
+          response: { ...errorAnswers(400, 404, 409, 413, 415), 204: Empty('Stored') }
         }
       },
       async (request, reply) => {
@@ -48,13 +48,13 @@ export function imageDataRoutes(images: Library): FastifyPluginAsyncTypebox {
         schema: {
           ...docs('downloadImageData', 'Download the data of an image, whole or one range of it'),
           params: ImageParams,
-          headers: Type.Object({ range: Type.Optional(Type.String({ examples: ['bytes=0-1023'] })) }),
+          headers: Type.Object({ range: RangeHeader }),
           produces: [MEDIA_TYPE],
           response: {
-            ...errorAnswers(400, 404, 416, 503),
+            ...errorAnswers(400, 404, 416),
             200: Bytes('All of it'),
             206: Bytes('The range'),
-            204: Type.Null({ description: 'There is no data yet' })
+            204: Empty('There is no data yet')
           }
         }
       },
@@ -74,14 +74,9 @@ function sendFile(reply: FastifyReply, file: ImageFile, range: Range | undefined
   const { offset, length } = range ?? { offset: 0, length: file.size }
   if (range) reply.code(206).header('content-range', `bytes ${offset}-${offset + length - 1}/${file.size}`)
   if (file.checksum !== null) reply.header('content-md5', file.checksum) // of the whole and in hex, as Glance has it
-  const stream = Readable.from(ownChunks(file.bytes), { objectMode: false })
+  const stream = byteStream(file.bytes)
   stream.once('close', () => void file[Symbol.asyncDispose]()) // also when nothing was read
   return reply.type(MEDIA_TYPE).header('content-length', length).header('accept-ranges', 'bytes').send(stream)
-}
-
-/** Copies, since a chunk is only borrowed and a stream keeps several. */
-export async function* ownChunks(bytes: ByteSource): AsyncGenerator<Buffer> {
-  for await (const chunk of bytes) yield Buffer.from(chunk)
 }
 
 /**
@@ -91,12 +86,3 @@ export async function* ownChunks(bytes: ByteSource): AsyncGenerator<Buffer> {
 const received = (request: FastifyRequest): ByteSource => ({
   [Symbol.asyncIterator]: () => request.raw.iterator({ destroyOnReturn: false })
 })
-
-/** Fires when the client has gone before it got its answer. */
-export function whenGone(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort(new Error('the client has gone'))
-  })
-  return gone.signal
-}

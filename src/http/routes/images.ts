@@ -1,17 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { Type } from 'typebox'
-import { type ImageId, imageId, isUuid } from '../../domain/ids.ts'
-import { ImageNotFound } from '../../domain/image-errors.ts'
+import { imageId } from '../../domain/ids.ts'
 import type { Library } from '../../library/library.ts'
 import type { ImageQuery } from '../../library/ports.ts'
-import { viewerOf } from '../access.ts'
-import { applyPatch } from '../image-patch.ts'
-import { fieldsFromWire, imageDocument, imageToWire, newImageFromWire } from '../image-wire.ts'
-import { page } from '../paging.ts'
-import { RequestRefused } from '../request-refused.ts'
-import { docsOf } from '../route-docs.ts'
-import { errorAnswers } from '../schemas/common.ts'
+import { viewerOf } from '../access/guard.ts'
+import { page } from '../answers/paging.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { RequestRefused } from '../requests/request-refused.ts'
+import { createCheck } from '../requests/validation.ts'
+import { Empty, errorAnswers, errorAnswersToJson } from '../schemas/common.ts'
 import {
   ImageAnswer,
   type ImageDocument,
@@ -20,11 +17,12 @@ import {
   type ImageSchemas,
   PatchRequest
 } from '../schemas/image.ts'
-import { createCheck } from '../validation.ts'
+import { fieldsFromWire, imageDocument, imageToWire, newImageFromWire } from '../wire/image.ts'
+import { applyPatch } from '../wire/image-patch.ts'
+import { ImageParams, knownImageId } from './ids.ts'
 
 const docs = docsOf('images', {})
 
-export const ImageParams = Type.Object({ imageId: Type.String({ description: 'Id of the image' }) })
 const PATCH_TYPE = 'application/openstack-images-v2.1-json-patch'
 
 /** Images' records, as Glance has them; their data is in image-data.ts. */
@@ -38,7 +36,7 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
         schema: {
           ...docs('createImage', 'Create an image without data'),
           body: schemas.create,
-          response: { ...errorAnswers(400, 409, 413), 201: ImageAnswer }
+          response: { ...errorAnswersToJson(409), 201: ImageAnswer }
         }
       },
       async (request, reply) => {
@@ -85,7 +83,7 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
           consumes: [PATCH_TYPE],
           params: ImageParams,
           body: PatchRequest,
-          response: { ...errorAnswers(400, 404, 409, 413, 415), 200: ImageAnswer }
+          response: { ...errorAnswersToJson(404, 409, 415), 200: ImageAnswer }
         }
       },
       async (request) => {
@@ -106,7 +104,7 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
         schema: {
           ...docs('deleteImage', 'Delete an image that no task needs'),
           params: ImageParams,
-          response: { ...errorAnswers(404, 409), 204: Type.Null({ description: 'Deleted' }) }
+          response: { ...errorAnswers(404, 409), 204: Empty('Deleted') }
         }
       },
       async (request, reply) => {
@@ -115,12 +113,6 @@ export function imageRoutes(images: Library, schemas: ImageSchemas): FastifyPlug
       }
     )
   }
-}
-
-/** Any other text is the id of nothing: the same answer as for an unknown id. */
-export function knownImageId(text: string): ImageId {
-  if (!isUuid(text)) throw new ImageNotFound(text)
-  return imageId(text)
 }
 
 function imageQuery(query: ImageListQuery): Omit<ImageQuery, 'limit'> {

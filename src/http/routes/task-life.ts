@@ -1,20 +1,23 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { type TSchema, Type } from 'typebox'
+import type { TSchema } from 'typebox'
 import { TaskChanged } from '../../domain/task-errors.ts'
+import { timeOf } from '../../domain/time.ts'
 import type { TaskPatch as Patch } from '../../export/requests/change-task.ts'
-import { viewerOf } from '../access.ts'
-import { onceOf } from '../idempotency-key.ts'
-import { requireRole } from '../policy.ts'
-import { invalidRequest, RequestRefused } from '../request-refused.ts'
-import { withRequestToken } from '../request-token.ts'
-import { docsOf } from '../route-docs.ts'
-import { errorAnswers } from '../schemas/common.ts'
+import { viewerOf } from '../access/guard.ts'
+import { requireRole } from '../access/policy.ts'
+import type { TaskAnswers } from '../answers/task-answers.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { onceOf } from '../requests/idempotency-key.ts'
+import { invalidRequest, RequestRefused } from '../requests/request-refused.ts'
+import { withRequestToken } from '../requests/request-token.ts'
+import { withHeaders } from '../schemas/answer-headers.ts'
+import { Empty, errorAnswers, errorAnswersToJson } from '../schemas/common.ts'
 import { TaskAnswer } from '../schemas/task.ts'
-import { CancelRequest, IfMatchHeaders, retryRequest, TaskPatch, WaitHeaders } from '../schemas/task-life.ts'
-import type { TaskAnswers } from '../task-answers.ts'
+import { CancelRequest, IfMatchHeaders, retryRequest, TaskPatch } from '../schemas/task-life.ts'
 import type { TaskUses } from '../uses.ts'
-import { knownTaskId, TaskParams } from './tasks.ts'
+import { knownTaskId, TaskParams } from './ids.ts'
+import { CREATED_HEADERS, CreateHeaders } from './tasks.ts'
 
 const docs = docsOf('tasks', {})
 const MERGE_PATCH = 'application/merge-patch+json'
@@ -25,7 +28,7 @@ or, where an admin of another project wanted it, \`CANCELED_BY_OPERATOR\`. Once 
 any more; once it is being completed at the destination the answer is 409 \`ALREADY_COMMITTED\`. Repeating it is no error.`
 
 const RETRY = `Makes a new task of a failed one: the same request, but its deadline, and a new object; \`retry_of\` names the old one.
-Credentials were wiped when that ended, so new ones have to come if it had any. One retry at a time.`
+Credentials and a disk key were wiped when that ended, so they have to come again if it had any. One retry at a time.`
 
 const PATCH = `Labels can always be changed, \`priority\` while the task waits, \`limits\` until it has ended, and \`expires_at\` after
 that. A new bandwidth holds within about a second.`
@@ -54,7 +57,7 @@ export function taskLifeRoutes(
           ...docs('cancelTask', 'Cancel a task', CANCEL),
           params: TaskParams,
           body: CancelRequest,
-          response: { ...errorAnswers(400, 404, 409), 202: TaskAnswer }
+          response: { ...errorAnswersToJson(404, 409), 202: withHeaders(TaskAnswer, 'etag') }
         }
       },
       async (request, reply) => {
@@ -70,22 +73,17 @@ export function taskLifeRoutes(
         schema: {
           ...docs('retryTask', 'Try a failed task again', RETRY),
           params: TaskParams,
-          headers: WaitHeaders,
+          headers: CreateHeaders,
           body: retryRequest(credentials),
-          response: { ...errorAnswers(400, 404, 409, 413, 422), 201: TaskAnswer }
+          response: { ...errorAnswersToJson(404, 409, 422), 201: withHeaders(TaskAnswer, ...CREATED_HEADERS) }
         }
       },
       async (request, reply) => {
         const id = knownTaskId(request.params.taskId)
         const given = request.body?.export_to_credentials
         const { credentials } = withRequestToken(given ? { credentials: given } : {}, request.headers['x-auth-token'])
-        const { task, replayed } = await uses.retryExport(
-          viewerOf(request),
-          request.id,
-          id,
-          credentials,
-          onceOf(request)
-        )
+        const secrets = { credentials, diskKey: request.body?.scrub?.disk_key }
+        const { task, replayed } = await uses.retryExport(viewerOf(request), request.id, id, secrets, onceOf(request))
         if (replayed) reply.header('idempotent-replayed', 'true')
         return answers.created(request, reply, task)
       }
@@ -100,7 +98,7 @@ export function taskLifeRoutes(
           params: TaskParams,
           headers: IfMatchHeaders,
           body: TaskPatch,
-          response: { ...errorAnswers(400, 404, 409, 412, 415), 200: TaskAnswer }
+          response: { ...errorAnswersToJson(404, 409, 412, 415), 200: withHeaders(TaskAnswer, 'etag') }
         }
       },
       async (request, reply) => {
@@ -122,7 +120,7 @@ export function taskLifeRoutes(
         schema: {
           ...docs('deleteTask', 'Forget a task that has ended', DELETE),
           params: TaskParams,
-          response: { ...errorAnswers(404, 409), 204: Type.Null({ description: 'Forgotten' }) }
+          response: { ...errorAnswers(404, 409), 204: Empty('Forgotten') }
         }
       },
       async (request, reply) => {
@@ -135,10 +133,8 @@ export function taskLifeRoutes(
 
 function patchOf({ expires_at: text, ...patch }: TaskPatch): Patch {
   if (text === undefined) return patch
-  const expiresAt = new Date(text)
-  if (Number.isNaN(expiresAt.getTime())) {
-    throw invalidRequest([{ pointer: '/expires_at', message: 'is not a time that exists' }])
-  }
+  const expiresAt = timeOf(text)
+  if (!expiresAt) throw invalidRequest([{ pointer: '/expires_at', message: 'is not a time that exists' }])
   return { ...patch, expires_at: expiresAt }
 }
 

@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Library } from '../../library/library.ts'
 import type { TempUrls } from '../../temp-urls/temp-urls.ts'
-import { viewerOf } from '../access.ts'
-import { page } from '../paging.ts'
-import { docsOf } from '../route-docs.ts'
+import { viewerOf } from '../access/guard.ts'
+import { page } from '../answers/paging.ts'
+import { docsOf } from '../openapi/route-docs.ts'
 import { errorAnswers } from '../schemas/common.ts'
 import { ImageTasks, TaskList, TaskListQuery } from '../schemas/task-list.ts'
-import { taskQueryOf } from '../task-query.ts'
 import type { TaskUses } from '../uses.ts'
-import { toListed, toWire } from '../wire.ts'
-import { ImageParams, knownImageId } from './images.ts'
+import { toListed, toWire } from '../wire/task.ts'
+import { taskQueryOf } from '../wire/task-query.ts'
+import { ImageParams, knownImageId } from './ids.ts'
 
 const docs = docsOf('tasks', {})
 /** Glance gives all of them at once; nobody reads more. */

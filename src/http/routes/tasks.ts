@@ -1,39 +1,38 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { TaskNotFound } from '../../domain/errors.ts'
-import { isUuid, type TaskId, taskId } from '../../domain/ids.ts'
 import type { ExportBody } from '../../export/requests/resolve-request.ts'
-import { viewerOf } from '../access.ts'
-import { onceOf } from '../idempotency-key.ts'
-import { toPreflight } from '../options-wire.ts'
-import { requireRole } from '../policy.ts'
-import type { DefaultSwift } from '../rackspace.ts'
-import { invalidRequest } from '../request-refused.ts'
-import { withRequestToken } from '../request-token.ts'
-import { docsOf } from '../route-docs.ts'
+import { viewerOf } from '../access/guard.ts'
+import { requireRole } from '../access/policy.ts'
+import type { TaskAnswers } from '../answers/task-answers.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { onceOf } from '../requests/idempotency-key.ts'
+import { invalidRequest } from '../requests/request-refused.ts'
+import { withRequestToken } from '../requests/request-token.ts'
 import { withHeaders } from '../schemas/answer-headers.ts'
-import { errorAnswers } from '../schemas/common.ts'
+import { Empty, errorAnswers, errorAnswersToJson } from '../schemas/common.ts'
 import type { ExportSchemas, TaskBody } from '../schemas/export-request.ts'
 import { PreflightAnswer } from '../schemas/preflight.ts'
 import { TaskAnswer } from '../schemas/task.ts'
 import { ShowHeaders, WaitHeaders } from '../schemas/task-life.ts'
-import type { TaskAnswers } from '../task-answers.ts'
 import type { TaskUses } from '../uses.ts'
-import { fromFlat, fromWire, wantsDryRun } from '../wire.ts'
-import { ImageParams, knownImageId } from './images.ts'
+import { toPreflight } from '../wire/options.ts'
+import type { DefaultSwift } from '../wire/rackspace.ts'
+import { fromFlat, fromWire, wantsDryRun } from '../wire/task.ts'
+import { ImageParams, knownImageId, knownTaskId, TaskParams } from './ids.ts'
 
 const docs = docsOf('tasks', {})
 
-export const TaskParams = Type.Object({ taskId: Type.String({ description: 'Id of the task' }) })
+/** Of an answer that has made a task. */
+export const CREATED_HEADERS = ['location', 'etag', 'preference-applied', 'idempotent-replayed'] as const
 
 const created = {
-  ...errorAnswers(400, 404, 409, 413, 422, 503),
+  ...errorAnswersToJson(404, 409, 422),
   200: PreflightAnswer,
-  201: withHeaders(TaskAnswer, 'location', 'etag', 'preference-applied', 'idempotent-replayed')
+  201: withHeaders(TaskAnswer, ...CREATED_HEADERS)
 }
 
-const CreateHeaders = Type.Object({
+export const CreateHeaders = Type.Object({
   ...WaitHeaders.properties,
   'idempotency-key': Type.Optional(
     Type.String({
@@ -93,7 +92,7 @@ export function taskRoutes(
         schema: {
           ...docs('preflightTask', 'Tell whether an export would work', PREFLIGHT),
           body: schemas.task,
-          response: { ...errorAnswers(400, 404, 503), 200: PreflightAnswer }
+          response: { ...errorAnswersToJson(404), 200: PreflightAnswer }
         }
       },
       (request, reply) => answer(request, reply, asked(request, request.body), true)
@@ -131,17 +130,11 @@ export function taskRoutes(
           response: {
             ...errorAnswers(404),
             200: withHeaders(TaskAnswer, 'etag', 'retry-after', 'x-export-percent', 'preference-applied'),
-            304: withHeaders(Type.Null({ description: 'Nothing has changed' }), 'etag', 'retry-after')
+            304: withHeaders(Empty('Nothing has changed'), 'etag', 'retry-after')
           }
         }
       },
       async (request, reply) => answers.show(request, reply, knownTaskId(request.params.taskId))
     )
   }
-}
-
-/** Any other text is the id of nothing: the same answer as for an unknown id. */
-export function knownTaskId(text: string): TaskId {
-  if (!isUuid(text)) throw new TaskNotFound(text)
-  return taskId(text)
 }

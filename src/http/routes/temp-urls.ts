@@ -1,13 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import type { Download } from '../../temp-urls/ports.ts'
 import type { TempUrls } from '../../temp-urls/temp-urls.ts'
-import { viewerOf } from '../access.ts'
-import { docsOf } from '../route-docs.ts'
-import { errorAnswers } from '../schemas/common.ts'
+import { viewerOf } from '../access/guard.ts'
+import { docsOf } from '../openapi/route-docs.ts'
+import { Empty, errorAnswers, errorAnswersToJson } from '../schemas/common.ts'
 import { DownloadList, TempUrlAnswer, TempUrlRequest } from '../schemas/temp-url.ts'
-import { toWireTime } from '../wire-time.ts'
-import { knownTaskId, TaskParams } from './tasks.ts'
+import { toWireTime } from '../wire/time.ts'
+import { knownTaskId, TaskParams } from './ids.ts'
 
 const docs = docsOf('exports', {})
 
@@ -27,7 +26,7 @@ export function tempUrlRoutes(uses: TempUrls): FastifyPluginAsyncTypebox {
           ...docs('issueTempUrl', 'Extend the temporary URL of a task, or make another', ISSUE),
           params: TaskParams,
           body: TempUrlRequest,
-          response: { ...errorAnswers(400, 404, 409, 413), 200: TempUrlAnswer }
+          response: { ...errorAnswersToJson(404, 409), 200: TempUrlAnswer }
         }
       },
       async (request) => {
@@ -43,7 +42,7 @@ export function tempUrlRoutes(uses: TempUrls): FastifyPluginAsyncTypebox {
         schema: {
           ...docs('revokeTempUrl', 'Revoke the temporary URL of a task', REVOKE),
           params: TaskParams,
-          response: { ...errorAnswers(404, 409), 204: Type.Null({ description: 'Revoked' }) }
+          response: { ...errorAnswers(404, 409), 204: Empty('Revoked') }
         }
       },
       async (request, reply) => {

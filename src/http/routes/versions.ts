@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { serviceDocs as docs } from '../route-docs.ts'
+import { serviceDocs as docs } from '../openapi/route-docs.ts'
 
 const Versions = Type.Object(
   {

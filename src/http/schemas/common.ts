@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import { headersOf } from './answer-headers.ts'
 
 /** For a message: "must be a UUID ...". */
 export const Uuid = (description: string) =>
@@ -30,7 +31,7 @@ export const PageQuery = {
   sort_dir: Type.Optional(OneOf(['asc', 'desc'], 'Direction of the order; desc if left out'))
 }
 
-export const ErrorAnswer = Type.Object(
+const ErrorAnswer = Type.Object(
   {
     error: Type.Object({
       code: Type.Integer({ description: 'The HTTP status', examples: [404] }),
@@ -51,6 +52,39 @@ export const ErrorAnswer = Type.Object(
   { title: 'Error', description: 'Every error has this form' }
 )
 
-/** The answers that any route with a token may give, for its `response`. */
-export const errorAnswers = (...statuses: readonly number[]): Record<number, typeof ErrorAnswer> =>
-  Object.fromEntries([...new Set([401, 403, 429, ...statuses])].map((status) => [status, ErrorAnswer]))
+const REFUSALS: Readonly<Record<number, string>> = {
+  400: 'The request is wrong: `violations` say what, field by field',
+  401: 'There is no valid token',
+  403: 'The token may not do this, or nobody may',
+  404: 'It is not there, or another project has it',
+  409: 'It is not in a state for this',
+  412: 'It has changed since the ETag was given out',
+  413: 'The body is too large, or a quota is used up',
+  415: 'The Content-Type is another one',
+  416: 'The range begins behind the end',
+  422: 'The Idempotency-Key was used with another body',
+  429: 'Too many requests within a minute',
+  503: 'It cannot be done just now'
+}
+
+const errorAnswer = (status: number) => ({
+  description: REFUSALS[status] ?? 'Refused',
+  ...(status === 401 && headersOf('www-authenticate')),
+  ...((status === 429 || status === 503) && headersOf('retry-after')),
+  content: { 'application/json': { schema: ErrorAnswer } }
+})
+
+/** Refusals of a route, for its `response`. */
+export const refusals = (...statuses: readonly number[]): Record<number, ReturnType<typeof errorAnswer>> =>
+  Object.fromEntries(statuses.map((status) => [status, errorAnswer(status)]))
+
+/** Those that any route with a token may give, and further ones. */
+export const errorAnswers = (...statuses: readonly number[]) => refusals(401, 403, 429, 503, ...statuses)
+
+/** The same for a route that takes JSON. */
+export const errorAnswersToJson = (...statuses: readonly number[]) => errorAnswers(400, 413, ...statuses)
+
+export const Bytes = (description: string) => Type.Unsafe({ type: 'string', format: 'binary', description })
+export const Empty = (description: string) => Type.Null({ description })
+
+export const RangeHeader = Type.Optional(Type.String({ description: 'One range of bytes', examples: ['bytes=0-1023'] }))

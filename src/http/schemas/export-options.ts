@@ -99,7 +99,7 @@ export const exportOptions = {
           Type.String({
             maxLength: 40,
             pattern:
-              '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)$',
+              '^\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:0\\d|1[0-4]):[0-5]\\d)$',
             description: 'a time with its zone (RFC 3339), such as 2026-12-01T00:00:00Z',
             title: 'The export fails if it has not ended by then; the operator sets how far ahead it may be'
           })

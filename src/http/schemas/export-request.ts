@@ -1,13 +1,19 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import type { Credentials } from '../../destinations/destination.ts'
 import type { FormatOptions } from '../../domain/task.ts'
-import { requestTokenSchemas } from '../request-token.ts'
+import { requestTokenSchemas } from '../requests/request-token.ts'
 import { OneOf, Uuid } from './common.ts'
 import { clientToken, exportOptions, taskLabels } from './export-options.ts'
 
 const TASK_TYPE = 'export'
 const EXAMPLE_IMAGE = 'deadbeef-dead-dead-dead-beefbeefbeef'
 const EXAMPLE = { export_to: 'https://upload.example.com/images', export_format: 'qcow2' }
+const FLAT_EXAMPLE = { task_type: TASK_TYPE, image_uuid: EXAMPLE_IMAGE, ...EXAMPLE }
+const GLANCE_EXAMPLE = { type: TASK_TYPE, input: { image_uuid: EXAMPLE_IMAGE, ...EXAMPLE } }
+const RACKSPACE_EXAMPLE = {
+  type: TASK_TYPE,
+  input: { image_uuid: EXAMPLE_IMAGE, receiving_swift_container: 'exports' }
+}
 const closed = { additionalProperties: false }
 
 /** What any format takes; which takes what, the formats say themselves. */
@@ -59,7 +65,7 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
       ...closed,
       title: 'ExportRequest',
       description: 'The form of the specification',
-      examples: [{ task_type: TASK_TYPE, image_uuid: EXAMPLE_IMAGE, ...EXAMPLE }],
+      examples: [FLAT_EXAMPLE],
       'x-marked-by': ['task_type']
     }
   )
@@ -79,7 +85,7 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
       ...closed,
       title: 'GlanceTaskRequest',
       description: "Glance's form",
-      examples: [{ type: TASK_TYPE, input: { image_uuid: EXAMPLE_IMAGE, ...EXAMPLE } }],
+      examples: [GLANCE_EXAMPLE],
       'x-marked-by': ['type', 'input']
     }
   )
@@ -103,7 +109,7 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
       ...closed,
       title: 'RackspaceExportRequest',
       description: 'The form of Rackspace Cloud Images, where the operator has set a Swift for it',
-      examples: [{ type: TASK_TYPE, input: { image_uuid: EXAMPLE_IMAGE, receiving_swift_container: 'exports' } }],
+      examples: [RACKSPACE_EXAMPLE],
       'x-marked-by': ['input/receiving_swift_container']
     }
   )
@@ -117,7 +123,10 @@ export function exportRequestSchemas(formats: readonly string[], credentialSchem
     }
   )
   return {
-    task: Type.Unsafe<TaskBody>({ anyOf: [flat, rackspace, glance] }),
+    task: Type.Unsafe<TaskBody>({
+      anyOf: [flat, rackspace, glance],
+      examples: [FLAT_EXAMPLE, GLANCE_EXAMPLE, RACKSPACE_EXAMPLE]
+    }),
     ofImage,
     credentials: exportToCredentials
   }

@@ -3,6 +3,7 @@ import type { Credentials } from '../../destinations/destination.ts'
 import { KiB, TiB } from '../../domain/bytes.ts'
 import { Nullable } from './common.ts'
 import { taskLabels } from './export-options.ts'
+import { scrubAgain } from './scrub.ts'
 
 const closed = { additionalProperties: false }
 const { description, tags, metadata, priority } = taskLabels
@@ -31,17 +32,19 @@ export type CancelRequest = Static<typeof CancelRequest> | undefined
 export const retryRequest = (credentials: TSchema) =>
   Type.Unsafe<RetryRequest>(
     Type.Object(
-      { export_to_credentials: Type.Optional(credentials) },
+      { export_to_credentials: Type.Optional(credentials), scrub: Type.Optional(scrubAgain) },
       {
         ...closed,
         title: 'RetryRequest',
-        description: 'Credentials, if the failed task had any: those were wiped',
+        description: 'Credentials and a disk key, if the failed task had any: those were wiped',
         examples: [{ export_to_credentials: { kind: 'basic', username: 'me', password: 'secret' } }],
         'x-optional': true
       }
     )
   )
-export type RetryRequest = { export_to_credentials?: Credentials } | undefined
+export type RetryRequest =
+  | { readonly export_to_credentials?: Credentials; readonly scrub?: Static<typeof scrubAgain> }
+  | undefined
 
 export const TaskPatch = Type.Object(
   {

@@ -3,7 +3,7 @@ import { VERIFY_LEVELS } from '../../domain/export-options.ts'
 import { PRIORITIES, TASK_STATUSES } from '../../domain/task.ts'
 import { Nullable, OneOf, Time, Uuid } from './common.ts'
 import { exportOptions, taskLabels } from './export-options.ts'
-import { scrubReport } from './scrub.ts'
+import { scrubAsked, scrubProgress, scrubReport } from './scrub.ts'
 
 export const GLANCE_STATUSES = ['pending', 'processing', 'success', 'failure'] as const
 const TaskType = Type.Literal('export')
@@ -27,7 +27,8 @@ const listed = {
 const formatOptions = Type.Object({}, { description: 'As they were asked for' })
 
 /** The options that were given; the others have their defaults. */
-const { dry_run: _dryRun, manifest: _manifest, ...asked } = exportOptions
+const { dry_run: _dryRun, manifest: _manifest, scrub: _withKey, ...others } = exportOptions
+const asked = { ...others, scrub: Type.Optional(scrubAsked) }
 
 const input = Type.Object(
   {
@@ -108,6 +109,7 @@ const progress = Type.Object(
     throttled: Type.Boolean({
       description: 'It could go faster: limits.bandwidth_bps, or the destination asks for less'
     }),
+    scrub: Nullable(scrubProgress),
     updated_at: Time('When all this was so')
   },
   { description: 'How far the attempt is; of a task that waits to be tried again, how far it has come' }
@@ -180,7 +182,10 @@ export const TaskAnswer = Type.Object(
     ...listed,
     input,
     result: Nullable(result),
-    message: Type.String({ description: 'Empty until there is something to say; why it failed, after a failure' }),
+    message: Type.String({
+      description:
+        'Empty until there is something to say: what a scrub is at, why it waits; why it failed, after a failure'
+    }),
     image_id: Uuid('The same as image_uuid'),
     request_id: Type.Optional(Type.String({ description: 'Of the request that created the task' })),
     user_id: Type.Optional(Type.String({ description: 'Who created the task' })),

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Nullable, Time } from './common.ts'
+import { Nullable, RangeHeader, Time } from './common.ts'
 
 const closed = { additionalProperties: false }
 
@@ -18,7 +18,7 @@ export const FileParams = Type.Object({
 })
 
 export const FileRequestHeaders = Type.Object({
-  range: Type.Optional(Type.String({ description: 'One range of bytes', examples: ['bytes=0-1023'] })),
+  range: RangeHeader,
   'if-range': Type.Optional(Type.String({ description: 'ETag or Last-Modified of the part that is there already' })),
   'if-none-match': Type.Optional(Type.String({ description: 'ETags that need not be sent again' }))
 })

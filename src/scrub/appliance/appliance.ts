@@ -4,8 +4,10 @@ import type { Edit, Edited, GuestEditor } from '../guest-editor.ts'
 import { serveNbd } from '../nbd/server.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
 import { Refused } from '../refused.ts'
+import { lockedUp, ownAccount, PROGRAM_FOLDERS, PROGRAM_PATH } from './account.ts'
 import { editGuest } from './edit-guest.ts'
 import { Fish } from './fish.ts'
+import { askedOnce, kvmWorks } from './kvm.ts'
 
 export type ApplianceSettings = {
   /** Of one guest, from beginning to end, in milliseconds; then all processes are ended. */
@@ -15,29 +17,35 @@ export type ApplianceSettings = {
    * is there. Its path is short enough for a socket below it; where this process is root, all accounts may write to it.
    */
   readonly cache: string
-  /** Opens LUKS. */
-  readonly passphrase?: string
+  /** `probe`: KVM is tried out when the first guest comes. Otherwise the processor is always emulated. */
+  readonly kvm?: 'off' | 'probe'
 }
 
-/** `nobody`: root's powers are left behind. */
-const NOBODY = 65534
-const PROGRAM_FOLDERS = ['/usr/local/bin', '/usr/bin']
+const PROBE_MS = 10_000
 
 /**
  * Changes guests in a virtual machine of libguestfs: their file systems meet a kernel of its own, and nothing of the host.
- * The processor is always emulated: that there is a /dev/kvm does not say that it works, and where it does not it hangs.
- * The disk is a socket to this process, so all that is written goes to the overlay; free space is made zeros in there.
+ * The processor is emulated unless KVM was proved to work: that there is a /dev/kvm says nothing, and where it does not work
+ * it hangs. The disk is a socket to this process, so all that is written goes to the overlay; free space is made zeros in
+ * there.
  */
 export function appliance(settings: ApplianceSettings): GuestEditor {
+  const { cache, kvm } = settings
+  const probe = { folder: cache, account: ownAccount(), limitMs: PROBE_MS }
+  const hasKvm = askedOnce(async () => kvm === 'probe' && process.arch === 'x64' && (await kvmWorks(probe)))
   return {
     name: 'appliance',
     async edit(disk, edit, signal) {
       signal.throwIfAborted()
+      const command = await guestfish()
+      const accelerator = (await hasKvm()) ? 'kvm' : 'tcg'
       const limit = AbortSignal.timeout(settings.limitMs)
       // Not the attempt's folder: its path may be too long for a socket, and `nobody` may not reach it.
-      const folder = await mkdtemp(join(settings.cache, 'appliance-'))
+      const folder = await mkdtemp(join(cache, 'appliance-'))
       try {
-        return await editIn(folder, settings, disk, edit, AbortSignal.any([signal, limit]))
+        const env = environment(folder, cache, accelerator)
+        const edited = await editIn(folder, { command, env }, disk, edit, AbortSignal.any([signal, limit]))
+        return { ...edited, tools: { ...edited.tools, accelerator } }
       } catch (error) {
         signal.throwIfAborted()
         if (!limit.aborted) throw error
@@ -49,18 +57,20 @@ export function appliance(settings: ApplianceSettings): GuestEditor {
   }
 }
 
+type Program = { readonly command: readonly string[]; readonly env: Readonly<Record<string, string>> }
+
 async function editIn(
   folder: string,
-  { cache, passphrase }: ApplianceSettings,
+  { command, env }: Program,
   disk: OverlayDisk,
   edit: Edit,
   signal: AbortSignal
 ): Promise<Edited> {
-  const uid = process.getuid?.() === 0 ? NOBODY : undefined
-  if (uid !== undefined) await chown(folder, uid, uid)
-  await using server = await serveNbd(disk, folder, uid)
-  await using fish = new Fish(await commandFor(uid), folder, environment(folder, cache), signal)
-  const edited = await editGuest({ fish, server, folder, passphrase }, edit, signal).catch((error: unknown) => {
+  const account = ownAccount()
+  if (account) await chown(folder, account.uid, account.gid)
+  await using server = await serveNbd(disk, folder, account?.uid)
+  await using fish = new Fish(command, folder, env, signal)
+  const edited = await editGuest({ fish, server, folder }, edit, signal).catch((error: unknown) => {
     // Of an error of the disk the appliance knows only that there was one.
     throw server.failure ?? error
   })
@@ -69,24 +79,22 @@ async function editIn(
 }
 
 /** guestfish ends with this process, and the machine that it started with guestfish. */
-async function commandFor(uid: number | undefined): Promise<string[]> {
+async function guestfish(): Promise<string[]> {
   const there = await Promise.all(PROGRAM_FOLDERS.map((folder) => isThere(join(folder, 'guestfish'))))
   if (!there.includes(true)) {
     throw new Refused('no-appliance', 'it takes the appliance, and libguestfs is not installed here')
   }
-  const account = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
-  const prefix = ['setpriv', '--pdeathsig', 'KILL', '--no-new-privs', ...account]
-  return [...prefix, 'guestfish', '--no-progress-bars', '--keys-from-stdin']
+  return [...lockedUp(ownAccount()), 'guestfish', '--no-progress-bars']
 }
 
-const environment = (folder: string, cache: string) => ({
-  PATH: [...PROGRAM_FOLDERS, '/usr/sbin', '/bin', '/sbin'].join(':'),
+const environment = (folder: string, cache: string, accelerator: 'kvm' | 'tcg') => ({
+  PATH: PROGRAM_PATH,
   LC_ALL: 'C',
   HOME: folder,
   TMPDIR: folder,
   LIBGUESTFS_CACHEDIR: cache,
   LIBGUESTFS_BACKEND: 'direct',
-  LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg'
+  ...(accelerator === 'tcg' && { LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg' })
 })
 
 const isThere = (path: string): Promise<boolean> =>

@@ -6,8 +6,7 @@ import { ApplianceFiles } from './appliance-files.ts'
 import { FileChanger } from './change-files.ts'
 import { commandLine } from './command-line.ts'
 import { attachZeros } from './device-disk.ts'
-import { eraseFree } from './erase-free.ts'
-import { eraseVolumes } from './erase-volumes.ts'
+import { eraseGuest } from './erase-guest.ts'
 import { findGuest } from './find-guest.ts'
 import type { Fish } from './fish.ts'
 import { mountGuest } from './mount-guest.ts'
@@ -18,19 +17,22 @@ export type Session = {
   readonly server: NbdServer
   /** Of the host, and guestfish's too. */
   readonly folder: string
-  readonly passphrase: string | undefined
 }
 
-/** One guest from the start of the appliance to its end. Windows is looked at, and not changed. */
+/** Opening LUKS takes up to 1 GiB, see cryptsetup-luksFormat(8), "--pbkdf-memory"; the rest is for the machine. */
+const MEMORY_FOR_KEYS_MIB = 2048
+
+/** One guest from the start of the appliance to its end. Files of Windows are looked at, and not changed. */
 export async function editGuest(session: Session, edit: Edit, signal: AbortSignal): Promise<Edited> {
   const { fish, server, folder } = session
+  if (edit.diskKey) await fish.ask(commandLine('set-memsize', String(MEMORY_FOR_KEYS_MIB)))
   const disk = ['format:raw', 'protocol:nbd', `server:unix:${server.path}`, 'discard:enable', 'cachemode:unsafe']
   await fish.ask(commandLine('add-drive', '', ...disk))
   // Else what is free in pieces of less than 4 KiB is never trimmed.
   await fish.ask(commandLine('config', '-global', 'scsi-hd.discard_granularity=512'))
   await attachZeros(fish)
   await fish.ask('run')
-  const all = await mountables(fish, session.passphrase)
+  const all = await mountables(fish, edit.diskKey)
   const { root, ...guest } = await findGuest(fish, all, folder)
   const isLinux = guest.kind === 'linux'
   if (isLinux) await mountGuest(fish, root, all, folder)
@@ -45,13 +47,10 @@ export async function editGuest(session: Session, edit: Edit, signal: AbortSigna
   for (const look of edit.looks) await look(files, signal)
 
   await fish.ask('umount-all')
-  if (isLinux) {
-    await eraseFree(session, all, signal)
-    await eraseVolumes(fish, all, server)
-  }
+  const erased = await eraseGuest(session, all, isLinux, signal)
   const tools = { libguestfs: versionIn(await fish.text('version')) }
   await fish.close()
-  return { guest, steps, tools }
+  return { guest, steps, tools, erased }
 }
 
 const skipped = ({ id }: ScrubStep): StepReport => ({

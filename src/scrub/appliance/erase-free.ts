@@ -8,18 +8,18 @@ import { commandLine } from './command-line.ts'
 import { deviceDisk } from './device-disk.ts'
 import type { Session } from './edit-guest.ts'
 import type { Fish } from './fish.ts'
-import { CHANGED, type Mountable, mount } from './mountable.ts'
+import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
 import { eraseSpares } from './xfs-spares.ts'
 
 /**
  * Makes zeros of all that no file uses any more, journals too; nothing may be mounted. What a file system trims is compared
- * with what it says is free: where it trimmed less (below encryption nothing is) its free space is written with zeros.
+ * with what it says is free: where it trimmed less its free space is written with zeros.
  * @throws Refused where a file system is not sound, or its free space could not be had
  */
 export async function eraseFree(session: Session, all: readonly Mountable[], signal: AbortSignal): Promise<void> {
   const { fish, server } = session
   for (const one of all) {
-    if (!CHANGED.has(one.type) || one.name.startsWith('btrfsvol:')) continue
+    if (!CHANGED.has(one.type) || isSubvolume(one)) continue
     if (one.type === 'xfs') await renewLog(fish, one)
     // Blocks that were freed a moment ago are not trimmed before the next mount.
     if (!(await mount(fish, one, '/', 'rw'))) throw new Refused('not-mounted', 'a file system cannot be mounted again')
@@ -37,7 +37,7 @@ async function renewLog(fish: Fish, { name }: Mountable): Promise<void> {
 }
 
 /** @returns whether all was trimmed that is free */
-async function trim(fish: Fish, server: NbdServer): Promise<boolean> {
+export async function trim(fish: Fish, server: NbdServer): Promise<boolean> {
   const before = server.trimmedBytes
   await fish.ask(`-${commandLine('fstrim', '/')}`)
   return server.trimmedBytes - before >= (await freeBytes(fish))

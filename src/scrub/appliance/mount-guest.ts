@@ -3,7 +3,7 @@ import { Refused } from '../refused.ts'
 import { ApplianceFiles } from './appliance-files.ts'
 import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
-import { CHANGED, type Mountable, mount } from './mountable.ts'
+import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
 
 type Line = { readonly what: string; readonly at: string; readonly type: string; readonly options: string }
 
@@ -50,7 +50,7 @@ const unescaped = (text: string): string =>
 async function meant(fish: Fish, { what, options }: Line, all: readonly Mountable[]): Promise<Mountable | undefined> {
   const subvolume = /(?:^|,)subvol=\/?([^,]+)/.exec(options)?.[1]
   for (const one of all) {
-    if (one.name.startsWith('btrfsvol:') || !(await isCalled(fish, one.name, what))) continue
+    if (isSubvolume(one) || !(await isCalled(fish, one.name, what))) continue
     return subvolume && one.type === 'btrfs' ? { name: `btrfsvol:${one.name}/${subvolume}`, type: 'btrfs' } : one
   }
   return undefined

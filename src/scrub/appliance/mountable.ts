@@ -1,6 +1,8 @@
-import { Refused } from '../refused.ts'
+import type { Secret } from '../../domain/secret.ts'
 import { commandLine } from './command-line.ts'
+import { devices, typeOf } from './devices.ts'
 import type { Fish } from './fish.ts'
+import { openEncrypted } from './open-encrypted.ts'
 
 /** File systems whose files are changed, and whose free space is made zeros. */
 export const CHANGED = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs'])
@@ -8,25 +10,24 @@ export const CHANGED = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs'])
 /** What the appliance found on the disk: a device, or a subvolume (`btrfsvol:/dev/sda1/name`), and what it holds. */
 export type Mountable = { readonly name: string; readonly type: string }
 
-/** Every file system that can be had, with LUKS opened where there is a passphrase. Throws Refused where there is none. */
-export async function mountables(fish: Fish, passphrase: string | undefined): Promise<readonly Mountable[]> {
-  const closed = (await listed(fish)).filter(({ type }) => type === 'crypto_LUKS')
-  if (closed.length === 0) return listed(fish)
-  if (passphrase === undefined) throw new Refused('encrypted', 'it is encrypted, and there is no key for it')
-  for (const [i, { name }] of closed.entries()) {
-    // The passphrase is a line of its own, not an argument: see --keys-from-stdin.
-    await fish.ask(`${commandLine('cryptsetup-open', name, `opened${i}`)}\n${passphrase.replaceAll('\n', '')}`)
-  }
-  await fish.ask('lvm-scan true')
-  return (await listed(fish)).filter(({ type }) => type !== 'crypto_LUKS')
+export const isSubvolume = ({ name }: Mountable): boolean => name.startsWith('btrfsvol:')
+
+/** Everything that can be looked into, in encrypted volumes too. Throws what `openEncrypted` throws. */
+export async function mountables(fish: Fish, key: Secret<string> | undefined): Promise<readonly Mountable[]> {
+  const opened = await openEncrypted(fish, key)
+  const found: Mountable[] = []
+  for (const device of new Set([...(await devices(fish)), ...opened])) found.push(...(await inside(fish, device)))
+  return found
 }
 
-async function listed(fish: Fish): Promise<Mountable[]> {
-  const printed = await fish.text('list-filesystems')
-  return [...printed.matchAll(/^((?:btrfsvol:)?\/dev\/.*): (\w+)$/gm)].map(([, name = '', type = '']) => ({
-    name,
-    type
-  }))
+async function inside(fish: Fish, device: string): Promise<Mountable[]> {
+  const type = (await typeOf(fish, device)) || 'unknown'
+  // Part of what is a device itself: a volume group, an array, an encrypted volume.
+  if (type.endsWith('_member') || type === 'crypto_LUKS') return []
+  if (type !== 'btrfs') return [{ name: device, type }]
+  const printed = await fish.text(`-${commandLine('btrfs-subvolume-list', device)}`)
+  const paths = printed.matchAll(/^ *btrfssubvolume_path: (.+)$/gm)
+  return [{ name: device, type }, ...[...paths].map(([, path = '']) => ({ name: `btrfsvol:${device}/${path}`, type }))]
 }
 
 /** @returns whether it could be done; what is mounted there already stays below */

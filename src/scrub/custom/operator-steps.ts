@@ -28,6 +28,8 @@ export type OperatorStepUses = {
   readonly folder: (name: string) => Promise<string>
   /** Of each step. */
   readonly wallMs: number
+  /** Told before each step. */
+  readonly begin: (id: string) => void
 }
 
 const REFUSED = 10
@@ -60,7 +62,10 @@ export async function runOperatorSteps(
   signal: AbortSignal
 ): Promise<NonNullable<ScrubReport['custom']>> {
   const reports: NonNullable<ScrubReport['custom']>[number][] = []
-  for (const step of steps) reports.push(await run(disk, step, subject, uses, signal))
+  for (const step of steps) {
+    uses.begin(step.id)
+    reports.push(await run(disk, step, subject, uses, signal))
+  }
   return reports
 }
 

@@ -1,4 +1,4 @@
-import { GiB, KiB } from '../../domain/bytes.ts'
+import { GiB, MiB } from '../../domain/bytes.ts'
 import { type JailLimits, JailTimeout, type RunJailed } from '../../jail/jail.ts'
 import { Refused } from '../refused.ts'
 
@@ -8,10 +8,12 @@ const LIMITS: Omit<JailLimits, 'fileBytes'> = {
   cpuSeconds: 120,
   processes: 8,
   wallMs: 180_000,
-  outputBytes: 64 * KiB
+  outputBytes: 4 * MiB
 }
 /** Exit codes are bits: errors were mended. */
 const MENDED = 1
+/** What it says when it makes something else of a file: nothing that is changed here calls for that. */
+const LOSES = /multiply-claimed|unattached inode|unconnected directory|salvage/i
 /** Extents are left as they are: the tool has no file's blocks, and a file is not to change where it lies. */
 const AS_THEY_ARE = ['-E', 'no_optimize_extents']
 
@@ -26,11 +28,16 @@ export type Checked = {
   readonly signal: AbortSignal
 }
 
-/** Mends what is mended without asking, and tells whether there was anything. Throws Refused where more is broken. */
-export async function mend(checked: Checked): Promise<boolean> {
+/** Whether it has no errors. Changes nothing. */
+export const isSound = async (checked: Checked): Promise<boolean> => (await check(checked, '-fn')).exitCode === 0
+
+/**
+ * Mends what is mended without asking. It may also lay folders out anew, and its exit code does not tell. Throws Refused where
+ * more is broken.
+ */
+export async function mend(checked: Checked): Promise<void> {
   const { exitCode } = await check(checked, '-fp')
   if (exitCode > MENDED) throw new Refused('broken', 'it has errors that its own check does not mend by itself')
-  return exitCode !== 0
 }
 
 /**
@@ -40,7 +47,8 @@ export async function mend(checked: Checked): Promise<boolean> {
  * @returns the version of the tool
  */
 export async function settle(checked: Checked): Promise<string> {
-  if ((await check(checked, '-fyD')).exitCode > MENDED) {
+  const settled = await check(checked, '-fyD')
+  if (settled.exitCode > MENDED || LOSES.test(settled.stdout.toString('latin1'))) {
     throw new Refused('not-mended', 'its own check did not take what was changed')
   }
   const { exitCode, stderr } = await check(checked, '-fn')

@@ -1,5 +1,6 @@
 import { EXTENTS } from '../filesystems/ext/inode.ts'
 import { Refused } from '../refused.ts'
+import { hasFreeAttributes, withoutAttributes } from './attributes.ts'
 import { type ExtVolume, ROOT_INODE, type StoredInode } from './ext-volume.ts'
 import { addEntry, clearEntry, type FolderEntry, sumUp } from './folder-block.ts'
 import { Room } from './room.ts'
@@ -12,7 +13,7 @@ const MAX_EXTENT = 32768
 const DIRECT = 12
 const MAX_NAME_BYTES = 255
 const MAX_DEPTH = 500
-const MAX_REMOVED = 1_000_000
+const MAX_REMOVED = 2_000_000
 const AT = {
   mode: 0,
   sizeLow: 4,
@@ -68,9 +69,11 @@ export class ExtEditor {
     return total(counts)
   }
 
+  /** A file stays, with its owner and mode; its attributes too, unless there are some in which anything may be written. */
   async emptyFile(file: StoredInode): Promise<Count> {
-    if (file.size === 0) return NOTHING
-    await this.ext.putInode(file.number, this.#mapped(file.bytes, 0, 0, 0))
+    const noted = await hasFreeAttributes(this.ext, file)
+    if (file.size === 0 && !noted) return NOTHING
+    await this.ext.putInode(file.number, this.#mapped(noted ? withoutAttributes(file.bytes) : file.bytes, 0, 0, 0))
     return { files: 1, bytes: file.size }
   }
 

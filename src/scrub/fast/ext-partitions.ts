@@ -1,4 +1,5 @@
 import { ext } from '../filesystems/ext/ext.ts'
+import { fat } from '../filesystems/fat/fat.ts'
 import { recognised } from '../filesystems/recognised.ts'
 import { fileSystems } from '../filesystems/registry.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
@@ -8,10 +9,10 @@ import { Refused } from '../refused.ts'
 import { sourceOf, Volume } from '../volume.ts'
 
 /**
- * The partitions with ext file systems. Throws Refused where there are none, or where files lie in others besides: they would
- * be left as they are.
+ * The partitions with ext file systems, and those with FAT, as boot loaders need one. Throws Refused where there are none, or
+ * where files lie in others besides: they would be left as they are.
  */
-export async function extPartitions(disk: OverlayDisk, signal: AbortSignal): Promise<Partition[]> {
+export async function extPartitions(disk: OverlayDisk, signal: AbortSignal) {
   const source = await sourceOf(disk, signal)
   const namesIn = async (volume: Volume) => {
     const names = await recognised(volume)
@@ -22,6 +23,7 @@ export async function extPartitions(disk: OverlayDisk, signal: AbortSignal): Pro
     return (await namesIn(new Volume(source, start, length))).length > 0
   })
   const found: Partition[] = []
+  const fats: Partition[] = []
   for (const partition of table.partitions) {
     const volume = new Volume(source, partition.start, partition.length)
     const isExt = await ext.matches(volume)
@@ -30,7 +32,8 @@ export async function extPartitions(disk: OverlayDisk, signal: AbortSignal): Pro
       throw new Refused('other-file-systems', 'files of it lie in file systems that are not changed this way')
     }
     if (isExt) found.push(partition)
+    else if (await fat.matches(volume)) fats.push(partition)
   }
   if (found.length === 0) throw new Refused('no-ext', 'it has no file system that is changed this way')
-  return found
+  return { found, fats }
 }

@@ -1,6 +1,7 @@
 import { Groups } from '../filesystems/ext/groups.ts'
 import { type Inode, inodeOf, isIntact, withChecksum } from '../filesystems/ext/inode.ts'
 import { readSuperblock, type Superblock } from '../filesystems/ext/superblock.ts'
+import { isZero } from '../is-zero.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
 import { Refused } from '../refused.ts'
 import type { Volume } from '../volume.ts'
@@ -13,6 +14,7 @@ const MAX_ENTRIES = 200_000
 /** Of all folders that are listed in one edit. */
 const MAX_ENTRIES_READ = 2_000_000
 const BLOCKS_KEPT = 1024
+const BLOCKS_UNWRITTEN = 256
 const FOLDERS_KEPT = 64
 
 /** An inode, and its own bytes. */
@@ -26,6 +28,8 @@ export class ExtVolume {
   readonly #disk: OverlayDisk
   readonly #image: MetadataImage
   readonly #blocks = new Map<number, Buffer>()
+  /** Of inode tables; whoever reads them asks `block`. */
+  readonly #unwritten = new Map<number, Buffer>()
   readonly #folders = new Map<number, Map<string, FolderEntry>>()
   #entriesRead = 0
 
@@ -48,7 +52,7 @@ export class ExtVolume {
 
   /** A copy. */
   async block(number: number): Promise<Buffer> {
-    const known = this.#blocks.get(number)
+    const known = this.#unwritten.get(number) ?? this.#blocks.get(number)
     if (known) return Buffer.from(known)
     const bytes = await this.volume.read(number * this.sb.blockBytes, this.sb.blockBytes)
     this.#keep(this.#blocks, BLOCKS_KEPT, number, bytes)
@@ -56,9 +60,29 @@ export class ExtVolume {
   }
 
   async putBlock(number: number, bytes: Buffer): Promise<void> {
-    const offset = number * this.sb.blockBytes
     this.#blocks.delete(number)
-    await this.#disk.write(bytes, this.volume.start + offset)
+    this.#unwritten.delete(number)
+    await this.#write(number, bytes)
+  }
+
+  /** Writes what is still in memory. */
+  async flush(): Promise<void> {
+    const numbers = [...this.#unwritten.keys()].sort((a, b) => a - b)
+    let run: number[] = []
+    for (const number of [...numbers, Number.NaN]) {
+      if (run.length > 0 && number !== (run.at(-1) ?? 0) + 1) {
+        await this.#write(run[0] ?? 0, Buffer.concat(run.map((one) => this.#unwritten.get(one) ?? Buffer.alloc(0))))
+        run = []
+      }
+      run.push(number)
+    }
+    this.#unwritten.clear()
+  }
+
+  async #write(first: number, bytes: Buffer): Promise<void> {
+    const offset = first * this.sb.blockBytes
+    if (isZero(bytes)) await this.#disk.zero(this.volume.start + offset, bytes.length)
+    else await this.#disk.write(bytes, this.volume.start + offset)
     await this.#image.write(offset, bytes)
   }
 
@@ -72,14 +96,17 @@ export class ExtVolume {
     return { ...inodeOf(bytes, number, this.sb), bytes }
   }
 
-  /** Stores an inode with its checksum; one of zeros stays so. */
+  /** Stores an inode with its checksum; one of zeros stays so. It is written later: its neighbours may be changed next. */
   async putInode(number: number, bytes: Buffer, living = true): Promise<void> {
     const place = inodePlace(this.sb, this.groups, number)
-    const block = await this.block(Math.floor(place / this.sb.blockBytes))
+    const blockNumber = Math.floor(place / this.sb.blockBytes)
+    const block = await this.block(blockNumber)
     const whole = living ? withChecksum(bytes, number, this.sb) : bytes
     whole.copy(block, place % this.sb.blockBytes)
     this.#folders.delete(number)
-    await this.putBlock(Math.floor(place / this.sb.blockBytes), block)
+    this.#blocks.delete(blockNumber)
+    this.#unwritten.set(blockNumber, block)
+    if (this.#unwritten.size > BLOCKS_UNWRITTEN) await this.flush()
   }
 
   runs(inode: Inode): Promise<BlockRun[]> {

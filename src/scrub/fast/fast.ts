@@ -11,13 +11,13 @@ import type { Partition } from '../partitions/partition.ts'
 import { Refused } from '../refused.ts'
 import type { ScrubStep } from '../scrub-step.ts'
 import { sourceOf, Volume } from '../volume.ts'
-import { type Checked, mend, settle } from './check-file-system.ts'
+import { type Checked, isSound, mend, settle } from './check-file-system.ts'
 import { type Count, ExtEditor, total } from './ext-editor.ts'
 import { extPartitions } from './ext-partitions.ts'
 import { ExtVolume } from './ext-volume.ts'
 import { settleJournal } from './journal.ts'
 import { MetadataImage } from './metadata-image.ts'
-import { MountedGuest } from './mounted-guest.ts'
+import { type Mount, MountedGuest } from './mounted-guest.ts'
 import { mountsIn } from './mounts.ts'
 
 const MAX_FSTAB_BYTES = 256 * 1024
@@ -42,19 +42,26 @@ export const fastEditor = (jail: RunJailed): GuestEditor => ({
   async edit(disk, edit, signal) {
     await using opened = new AsyncDisposableStack()
     const all: Opened[] = []
-    for (const partition of await extPartitions(disk, signal)) {
+    const { found, fats } = await extPartitions(disk, signal)
+    for (const partition of found) {
       const one = await openFileSystem(jail, disk, partition, edit.work, signal)
       opened.use(one.image)
       all.push(one)
     }
-    const files = await mounted(all)
+    const mounts = await mountsOf(all)
+    const files = new MountedGuest(mounts)
     const guest = await guestOf(files)
     const steps: StepReport[] = []
     for (const step of edit.steps) steps.push(await make(step, edit, files, signal))
     for (const look of edit.looks) await look(files, signal)
     let e2fsck = 'unknown'
     for (const one of all) e2fsck = await close(one, disk, signal)
-    return { guest, steps, tools: { e2fsck } }
+    const unmounted = all.filter(({ editor }) => !mounts.some((mount) => mount.editor === editor))
+    const left = new Map([
+      ...fats.map(({ start }) => [start, 'files on FAT are not changed this way'] as const),
+      ...unmounted.map(({ partition }) => [partition.start, "the guest's fstab does not mount it"] as const)
+    ])
+    return { guest, steps, tools: { e2fsck }, left }
   }
 })
 
@@ -76,7 +83,10 @@ async function openFileSystem(
   try {
     const now = Math.max(1, writtenAt)
     const checked = { jail, work, name: image.name, bytes: sb.blocks * sb.blockBytes, now, signal }
-    if ((await mend(checked)) || !sb.atRest) await image.takeOver(disk, partition.start, signal)
+    if (!sb.atRest || !(await isSound(checked))) {
+      await mend(checked)
+      await image.takeOver(disk, partition.start, signal)
+    }
     return { partition, image, checked, editor: new ExtEditor(await ExtVolume.open(live, disk, image), now) }
   } catch (error) {
     await image[Symbol.asyncDispose]()
@@ -88,7 +98,12 @@ async function openFileSystem(
  * Settles what was changed, and proves that free space can be told afterwards: else what was deleted would leave.
  * @returns the version of the tool
  */
-async function close({ partition, image, checked }: Opened, disk: OverlayDisk, signal: AbortSignal): Promise<string> {
+async function close(
+  { partition, image, checked, editor }: Opened,
+  disk: OverlayDisk,
+  signal: AbortSignal
+): Promise<string> {
+  await editor.ext.flush()
   const version = await settle(checked)
   await image.takeOver(disk, partition.start, signal)
   await ext.unused(new Volume(await sourceOf(disk, signal), partition.start, partition.length))
@@ -101,7 +116,7 @@ function liveVolume(disk: OverlayDisk, { start, length }: Partition, signal: Abo
   return new Volume({ disk, data, signal }, start, length)
 }
 
-async function mounted(all: readonly Opened[]): Promise<MountedGuest> {
+async function mountsOf(all: readonly Opened[]): Promise<Mount[]> {
   const roots: Opened[] = []
   for (const one of all) {
     const alone = new MountedGuest([{ path: '/', editor: one.editor }])
@@ -114,12 +129,10 @@ async function mounted(all: readonly Opened[]): Promise<MountedGuest> {
   const alone = new MountedGuest([{ path: '/', editor: root.editor }])
   const fstab = (await alone.read('/etc/fstab', MAX_FSTAB_BYTES))?.toString('latin1') ?? ''
   const others = all.filter((one) => one !== root)
-  return new MountedGuest(
-    mountsIn(
-      fstab,
-      root.editor,
-      others.map(({ editor, partition }) => ({ editor, number: partition.number }))
-    )
+  return mountsIn(
+    fstab,
+    root.editor,
+    others.map(({ editor, partition }) => ({ editor, number: partition.number }))
   )
 }
 

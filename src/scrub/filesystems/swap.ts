@@ -29,7 +29,8 @@ export const swap: FileSystemReader = {
     if (header.readUInt32LE(0) !== 1) throw new Refused('revision', 'its version is not known here')
     if (length <= found.pageBytes || length > volume.length)
       throw new Refused('size', 'it is larger than its partition')
-    return { ranges: new ByteRanges(Float64Array.of(found.pageBytes), Float64Array.of(length)), length }
+    const ranges = new ByteRanges(Float64Array.of(found.pageBytes), Float64Array.of(length))
+    return { ranges, remains: new ByteRanges(new Float64Array(), new Float64Array()), length }
   }
 }
 

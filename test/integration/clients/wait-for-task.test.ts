@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { createExportClient, RequestRefused, type Task, TaskFailed, waitForTask } from '../../../client/client.ts'
-import { toWire } from '../../../src/http/wire.ts'
+import { toWire } from '../../../src/http/wire/task.ts'
 import { MemoryService } from '../../unit/http/memory-service.ts'
 
 type Step = (request: IncomingMessage, response: ServerResponse) => void

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { LookupFunction } from 'node:net'
 import {
   CreateBucketCommand,
   GetObjectCommand,
@@ -30,12 +31,14 @@ export async function s3Harness(
   s3: S3Access,
   hashers: Hashers,
   changes: Partial<Credentials> = {},
-  limits: Limits = PATIENT
+  limits: Limits = PATIENT,
+  /** Name by which the store is reached: the look-up of the tests has all of them on this machine. */
+  host = '127.0.0.1'
 ) {
   const bucket = `b-${randomUUID()}`
   const { accessKeyId, secretAccessKey } = s3
   const faults = await faultServer(Number(new URL(s3.endpoint).port))
-  const proxy = `http://127.0.0.1:${faults.port}`
+  const proxy = `http://${host}:${faults.port}`
   const options = {
     region: 'us-east-1',
     forcePathStyle: true,
@@ -46,7 +49,8 @@ export async function s3Harness(
   const client = new S3Client({ ...options, endpoint: s3.endpoint })
   const signer = new S3Client({ ...options, endpoint: proxy })
   await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
+  const lookup = ((_name, _options, found) => found(null, [{ address: '127.0.0.1', family: 4 }])) as LookupFunction
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits, lookup })
   const credentials: Credentials = {
     kind: 's3_static',
     access_key_id: accessKeyId,

@@ -39,7 +39,12 @@ for (const [peer, name, s3] of STORES) {
 
       expect([...parts.keys()]).toEqual([1, 3, 4, 7, 8])
       expect(parts.get(7)).toEqual({ etag: expect.stringMatching(/^"?[0-9a-f]{32}"?$/), bytes: 6 })
-      expect((await listUploads(client, { Bucket, Key: 'a key' }, never)).sort()).toEqual(ids.sort())
+      const uploads = await listUploads(client, { Bucket, Key: 'a key' }, never)
+      expect(uploads.map(({ id }) => id).sort()).toEqual(ids.sort())
+      for (const { initiator, begunAt } of uploads) {
+        expect(initiator).toMatch(/^test/)
+        expect(Math.abs(begunAt.getTime() - Date.now())).toBeLessThan(60_000)
+      }
     })
   })
 }

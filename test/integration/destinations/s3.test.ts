@@ -143,6 +143,21 @@ for (const [peer, name, s3] of STORES) {
       expect(await harness.kept()).toBe(0)
     })
 
+    it('has nothing left of an upload that was not written down, under a key that anybody may have chosen', async () => {
+      await using harness = await start()
+      const target = { ...harness.target(5000), url: new URL(`s3://${harness.bucket}/a%20folder/latest%20(1).raw`) }
+      const theirs = await write(harness, target, file(5000))
+      const intent = await harness.destination.intend?.(target, never)
+      await harness.destination.open(target, never)
+
+      const removed = await harness.anotherWorker().discard(target, JSON.parse(JSON.stringify(intent)), never)
+
+      expect(removed).toEqual(['multipart upload'])
+      await theirs.commit()
+      expect((await harness.read(target))?.equals(file(5000))).toBe(true)
+      expect(await harness.kept()).toBe(1)
+    })
+
     it('checks what can be checked', async () => {
       await using harness = await start()
 
@@ -359,6 +374,44 @@ describeWithPeers(['radosgw'], 'Ceph', () => {
     expect(head).toMatchObject({ ServerSideEncryption: 'aws:kms', SSEKMSKeyId: kmsKeyId })
   })
 
+  describe.each([
+    ['of the key service', async () => ({ mode: 'kms', kms_key_id: (await startRadosgw()).kmsKeyId })],
+    ['of the customer', async () => ({ mode: 'c', customer_key: randomBytes(32).toString('base64') })]
+  ])('with a key %s', (_, sseOf) => {
+    /** An upload of one part and a second, through the proxy. */
+    const begin = async (opaque: boolean) => {
+      const harness = await s3Harness((await startRadosgw()).s3, hashers, { sse: await sseOf() })
+      const bytes = file(20 * MiB)
+      const target = harness.target(bytes.length)
+      // Ceph's ETags are MD5s whoever has the key; those of AWS are not.
+      if (opaque) harness.faults.inject({ kind: 'change headers', headers: { etag: `"${'0'.repeat(32)}"` } }, isPart)
+      const upload = await harness.destination.open(target, never)
+      return { harness, bytes, target, upload }
+    }
+
+    it.each([
+      ['md5', 'by its ETag', 16 * MiB - 1],
+      ['chunks', 'by the signature of its chunk', 16 * MiB - 1],
+      ['chunks', 'by the signature of its chunk, in the signature', 40]
+    ])('knows a part that changed on the way, %s: %s', async (proof, _how, atByte) => {
+      const { harness, bytes, target, upload } = await begin(proof === 'chunks')
+      await using _harness = harness
+      expect(upload.state).toMatchObject({ proof })
+      harness.faults.inject({ kind: 'corrupt', atByte }, ({ url }) => /partNumber=1\b/.test(url))
+
+      await expect(sendAll(upload, bytes)).rejects.toMatchObject({ code: 'DEST_INTEGRITY_MISMATCH', permanent: false })
+      await sendAll(upload, bytes)
+      await upload.commit(never)
+
+      expect(upload.unproved).toBe(false)
+      const back: Uint8Array[] = []
+      for await (const chunk of harness.destination.read(target, { from: 0, to: bytes.length }, never))
+        back.push(Buffer.from(chunk))
+      expect(Buffer.concat(back).equals(bytes)).toBe(true)
+      expect(await harness.kept()).toBe(1)
+    })
+  })
+
   it('says beforehand that the key of the key service is not there', async () => {
     const { s3 } = await startRadosgw()
     await using harness = await s3Harness(s3, hashers, { sse: { mode: 'kms', kms_key_id: 'no-such-key' } })
@@ -368,6 +421,48 @@ describeWithPeers(['radosgw'], 'Ceph', () => {
 
     const told = { code: 'DEST_FORBIDDEN', actor: 'user', message: expect.stringContaining('sse.kms_key_id') }
     expect(outcomes.filter((one) => one instanceof Error)).toEqual([expect.objectContaining(told)])
+  })
+
+  describe('with the bucket in the name of the host', () => {
+    const start = async (changes: Partial<Credentials> = {}) => {
+      const { s3, dnsName } = await startRadosgw()
+      return s3Harness(s3, hashers, { addressing_style: 'virtual', ...changes }, undefined, dnsName)
+    }
+
+    it('takes an object in parts, gives it back and removes it', async () => {
+      await using harness = await start()
+      const bytes = file(20 * MiB)
+      const target = harness.target(bytes.length)
+      harness.destination.check(target.url, target.credentials?.unwrap())
+
+      expect(await checked(harness, target)).toMatchObject({ 'dest.write_probe': 'passed' })
+      const { commit } = await write(harness, target, bytes)
+      await commit()
+
+      expect((await harness.read(target))?.equals(bytes)).toBe(true)
+      expect(await harness.destination.find(target, never)).toMatchObject({ status: 'present', length: bytes.length })
+      for (const { url } of harness.faults.seen) expect(decodeURIComponent(url)).not.toContain(harness.bucket)
+      await harness.destination.remove(target, never)
+      expect(await harness.kept()).toBe(0)
+    })
+
+    it('signs chunks for that host', async () => {
+      const sse = { mode: 'c', customer_key: randomBytes(32).toString('base64') }
+      await using harness = await start({ sse })
+      harness.faults.inject({ kind: 'change headers', headers: { etag: `"${'0'.repeat(32)}"` } }, isPart)
+
+      const { upload, commit } = await write(harness, harness.target(5000), file(5000))
+      await commit()
+
+      expect(upload).toMatchObject({ unproved: false, state: { proof: 'chunks' } })
+    })
+
+    it('tells a bucket that is not there', async () => {
+      await using harness = await start()
+      const target = { ...harness.target(10), url: new URL(`s3://${harness.bucket}-x/a`) }
+
+      expect(await checked(harness, target)).toMatchObject({ 'dest.container': 'DEST_CONTAINER_NOT_FOUND' })
+    })
   })
 
   it('lets a role be assumed, at the same endpoint', async () => {

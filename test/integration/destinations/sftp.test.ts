@@ -8,6 +8,7 @@ import { inspect } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Credentials, UploadTarget } from '../../../src/destinations/destination.ts'
 import { createDestinations, type DestinationSettings } from '../../../src/destinations/registry.ts'
+import { readKnownHosts } from '../../../src/destinations/sftp/known-hosts.ts'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { describeDestination, IMPATIENT, PATIENT } from '../../contracts/destination.contract.ts'
@@ -246,6 +247,23 @@ describeWithPeers(['sshd'], 'OpenSSH', () => {
       expect(error?.message).toMatch(/^127\.0\.0\.1:\d+ has another host key/)
     })
 
+    it('is done without a fingerprint where the operator has the host in a file that ssh-keyscan and ssh-keygen made', async () => {
+      await using dir = await keys()
+      const server = await openssh()
+      const { host_key_sha256: _none, ...credentials } = server.credentials
+      const scanned = dir.scan(server.port)
+      const knownHosts = readKnownHosts(await dir.hash(scanned))
+      const settings = { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits: PATIENT, knownHosts }
+      const listed = createDestinations(settings).forScheme('sftp')
+      const target = uploadTarget(`sftp://127.0.0.1:${server.port}${server.root}`, 4, credentials)
+
+      const [auth] = listed.checks(target)
+
+      expect(scanned).toContain(`[127.0.0.1]:${server.port} `)
+      await expect(auth?.run(never)).resolves.toBeUndefined()
+      expect(() => listed.check(new URL('sftp://127.0.0.1:2/a'), credentials)).toThrow('no key of this host')
+    })
+
     it('fails with a key that the server does not know, and tries once', async () => {
       await using dir = await keys()
 
@@ -398,6 +416,13 @@ async function keys() {
       await writeFile(join(dir, 'locked'), String(credentials.private_key), { mode: 0o600 })
       keygen('-p', '-P', '', '-N', passphrase, '-f', join(dir, 'locked'))
       return readFile(join(dir, 'locked'), 'utf8')
+    },
+    scan: (port: number) =>
+      execFileSync('ssh-keyscan', ['-p', String(port), '127.0.0.1'], { encoding: 'utf8', stdio: 'pipe' }),
+    async hash(text: string) {
+      await writeFile(join(dir, 'known_hosts'), text)
+      keygen('-H', '-f', join(dir, 'known_hosts'))
+      return readFile(join(dir, 'known_hosts'), 'utf8')
     },
     [Symbol.asyncDispose]: () => rm(dir, { recursive: true })
   }

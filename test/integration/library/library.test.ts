@@ -319,6 +319,28 @@ describe('changing', () => {
     await expect(change).rejects.toMatchObject({ code: 'IMAGE_FORMAT_FIXED' })
   })
 
+  it('does not while the data is on its way either, and lets all else be changed', async () => {
+    const { id } = await library.createImage(one, fields)
+    await store.beginUpload(id, randomUUID())
+
+    const change = library.updateImage(one, id, (image) => ({ ...image, containerFormat: null }))
+
+    await expect(change).rejects.toMatchObject({ code: 'IMAGE_FORMAT_FIXED' })
+    const named = library.updateImage(one, id, (image) => ({ ...image, name: 'new name' }))
+    expect(await named).toMatchObject({ name: 'new name', status: 'saving' })
+  })
+
+  it('keeps all of many changes that come at once', async () => {
+    const { id } = await library.createImage(one, fields)
+    const tags = Array.from({ length: 12 }, (_, index) => `tag-${index}`)
+
+    await Promise.all(
+      tags.map((tag) => library.updateImage(one, id, (image) => ({ ...image, tags: [...image.tags, tag] })))
+    )
+
+    expect([...(await library.getImage(one, id)).tags].sort()).toEqual(tags.sort())
+  })
+
   it('lets admins alone make an image public', async () => {
     const { id } = await library.createImage(one, fields)
     const publish = { ...fields, visibility: 'public' } as const

@@ -91,6 +91,15 @@ describe('parts of an upload', () => {
     expect(await rows.claim()).toMatchObject({ uploadState: STATE, uploadIdentity: null })
   })
 
+  it('may not be gone on with once another is to be begun in its place, of which the next attempt is told', async () => {
+    const claim = await sending()
+
+    await rows.store.note(claim, { uploadState: { others: '[]' }, uploadIdentity: null })
+    await rows.store.release(claim, AGAIN)
+
+    expect(await rows.claim()).toMatchObject({ uploadState: { others: '[]' }, uploadIdentity: null })
+  })
+
   it('leave the bytes that were sent twice with the task, from attempt to attempt', async () => {
     const claim = await sending()
     await rows.store.heartbeat(claim, { ...NO_PROGRESS, percent: 40, resent: 1000 })

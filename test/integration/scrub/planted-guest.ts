@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MiB } from '../../../src/domain/bytes.ts'
 import { tool, toolWithInput } from '../../unit/scrub/tools.ts'
@@ -49,6 +49,14 @@ export type Layout = {
   /** Devices in which a secret lies that no file system knows of, and what is done afterwards. */
   readonly devices?: readonly string[]
   readonly afterwards?: readonly string[]
+  /** What else is mounted, and where. */
+  readonly mounts?: readonly (readonly [device: string, at: string])[]
+  /** Of the disk; 420 when absent. */
+  readonly mebibytes?: number
+  /** What opens the disk before it can be mounted: commands, each key on a line of its own. */
+  readonly opening?: readonly string[]
+  /** A device that is read as a whole once the guest is there: to `before` in the folder. */
+  readonly whole?: string
 }
 
 /**
@@ -67,7 +75,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
   const devices = layout.devices ?? []
   await writeFile(join(folder, 'device'), long('device'))
   await tool('tar', '-C', tree, '-cf', join(folder, 'tree.tar'), '.')
-  await tool('truncate', '-s', '420M', path)
+  await tool('truncate', '-s', `${layout.mebibytes ?? 420}M`, path)
   const commands = [
     `add-drive ${path} format:raw cachemode:unsafe`,
     'run',
@@ -75,6 +83,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     ...devices.map((device) => `upload-offset ${join(folder, 'device')} ${device} 1048576`),
     ...(layout.afterwards ?? []),
     `mount ${layout.root} /`,
+    ...(layout.mounts ?? []).flatMap(([device, at]) => [`mkdir-p ${at}`, `mount ${device} ${at}`]),
     `tar-in ${join(folder, 'tree.tar')} /`,
     'mkdir-p /srv/old',
     ...Array.from({ length: 12 }, (_, i) => `upload ${join(folder, 'deleted')} /srv/old/${deleted}-name-${i}`),
@@ -84,9 +93,10 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     'sync',
     `rm /srv/old/${secret('short')}`,
     'umount-all',
+    ...(layout.whole ? [`download ${layout.whole} ${join(folder, 'before')}`] : []),
     'shutdown'
   ]
-  await toolWithInput(`${commands.join('\n')}\n`, 'env', ...ENVIRONMENT, 'guestfish')
+  await guestfish(commands)
   const texts = [...Object.keys(GONE), ...Object.values(GONE)].flatMap(
     (text) => text.match(/PLANTED-[\w-]+?-7f1c93d2/g) ?? []
   )
@@ -106,14 +116,28 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
 
 const ENVIRONMENT = ['LIBGUESTFS_BACKEND=direct', 'LIBGUESTFS_BACKEND_SETTINGS=force_tcg', 'HOME=/tmp']
 
-/** Reads files of a guest's disk through the appliance, as another program would. */
-export async function filesOf(path: string, root: string, names: readonly string[], folder: string) {
-  const commands = [
+/** Runs commands in an appliance of its own; keys are lines behind the commands that ask for them. */
+export const guestfish = (commands: readonly string[]): Promise<string> =>
+  toolWithInput(`${commands.join('\n')}\n`, 'env', ...ENVIRONMENT, 'guestfish', '--keys-from-stdin')
+
+/** Reads files of a guest's disk through the appliance, as another program would, and all of `whole` to `after`. */
+async function filesOf(path: string, layout: Layout, names: readonly string[], folder: string) {
+  const { root, opening = [], mounts = [], whole } = layout
+  await guestfish([
     `add-drive ${path} format:raw readonly:true`,
     'run',
+    ...opening,
     `mount-ro ${root} /`,
-    ...names.map((name, i) => `download ${name} ${join(folder, `read-${i}`)}`)
-  ]
-  await toolWithInput(`${commands.join('\n')}\n`, 'env', ...ENVIRONMENT, 'guestfish')
+    ...mounts.map(([device, at]) => `mount-ro ${device} ${at}`),
+    ...names.map((name, i) => `download ${name} ${join(folder, `read-${i}`)}`),
+    ...(whole ? ['umount-all', `download ${whole} ${join(folder, 'after')}`] : [])
+  ])
   return names.map((_, i) => join(folder, `read-${i}`))
+}
+
+/** Whether the files that were to stay are as they were. */
+export async function areKept(path: string, layout: Layout, { kept }: PlantedGuest, folder: string) {
+  const read = await filesOf(path, layout, [...kept.keys()], folder)
+  const same = [...kept].map(async ([name, bytes], i) => (bytes.equals(await readFile(read[i] ?? '')) ? [] : [name]))
+  return { changed: (await Promise.all(same)).flat() }
 }

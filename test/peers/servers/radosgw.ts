@@ -17,6 +17,7 @@ const ACCESS_KEY = 'testkey'
 const SECRET_KEY = 'testsecret'
 const SWIFT_KEY = 'swiftsecret'
 const KMS_KEY = 'testkey-1'
+const DNS_NAME = 's3.radosgw.test'
 const ROLE = 'exporter'
 
 /** Ceph with one monitor, one OSD that keeps its data in memory, and RGW in front of it; no authentication among them. */
@@ -69,6 +70,7 @@ export async function startRadosgw(processes: Processes, { roles = false }: Rado
     s3: { endpoint, accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY },
     roleArn: `arn:aws:iam:::role/${ROLE}`,
     kmsKeyId: KMS_KEY,
+    dnsName: DNS_NAME,
     swiftAuthUrl: `${endpoint}/auth/v1.0`,
     user: 'test:swift',
     key: SWIFT_KEY
@@ -149,5 +151,5 @@ rgw_sts_key = sixteen-byte-key
 rgw_crypt_require_ssl = false
 rgw_crypt_s3_kms_backend = testing
 rgw_crypt_s3_kms_encryption_keys = ${KMS_KEY}=${Buffer.alloc(32, 'k').toString('base64')}
-rgw_dns_name = 127.0.0.1
+rgw_dns_name = ${DNS_NAME}
 `

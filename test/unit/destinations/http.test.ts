@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Credentials } from '../../../src/destinations/destination.ts'
@@ -133,6 +136,19 @@ describe('http credentials', () => {
 })
 
 type Harness = Awaited<ReturnType<typeof start>>
+
+async function listening(server: Server) {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
+  }
+}
 
 /** Opens an upload of two bytes and sends them. */
 async function sendHi({ destination, target: targetOf }: Harness) {
@@ -429,6 +445,42 @@ describe('the write probe', () => {
     await expect(probe(harness)).rejects.toMatchObject({ code, permanent })
   })
 
+  it.each([
+    ['before it asks for the body', true, 404, 'DEST_CONTAINER_NOT_FOUND'],
+    ['after it has asked for the body', false, 404, 'DEST_CONTAINER_NOT_FOUND'],
+    ['in its own way', false, 410, 'DEST_CONTAINER_NOT_FOUND']
+  ])('is not passed by a place that answers 404 to everything, %s', async (_, atOnce, status, code) => {
+    const server = createServer((_request, response) => {
+      setTimeout(() => response.writeHead(status).end(), 100) // on its own, not with the invitation
+    })
+    if (atOnce) server.on('checkContinue', (_request, response) => void response.writeHead(status).end())
+    await using place = await listening(server)
+    await using harness = await start()
+    const url = new URL(`http://127.0.0.1:${place.port}/nothing/here`)
+    const [check] = harness.destination.checks({ ...harness.target(2), url })
+
+    await expect(check?.run(never)).rejects.toMatchObject({ code, permanent: true, actor: 'user' })
+  })
+
+  it.each([true, false])(
+    'is left out at a place that says 404 to all but a PUT (asks for the body: %s)',
+    async (asks) => {
+      const seen: string[] = []
+      const server = createServer((request, response) => {
+        seen.push(String(request.method))
+        request.resume().on('end', () => response.writeHead(request.method === 'PUT' ? 201 : 404).end())
+      })
+      if (!asks) server.on('checkContinue', (request, response) => server.emit('request', request, response))
+      await using place = await listening(server)
+      await using harness = await start()
+      const url = new URL(`http://127.0.0.1:${place.port}/drop/here`)
+      const [check] = harness.destination.checks({ ...harness.target(2), url })
+
+      expect(await check?.run(never)).toEqual(SKIPPED)
+      expect(seen).toEqual(['DELETE', 'OPTIONS', 'PUT'])
+    }
+  )
+
   it('is not passed by a place that names its methods, and the one that sends is not among them', async () => {
     await using harness = await start()
     harness.faults.inject({ kind: 'answer', status: 405, headers: { allow: 'GET, HEAD' } }, () => true, 9)
@@ -509,6 +561,23 @@ describe('removal', () => {
     harness.faults.inject({ kind: 'answer', status: 405 }, ({ method }) => method === 'DELETE')
 
     await expect(upload.abort()).rejects.toMatchObject({ message: expect.stringContaining('remove it there') })
+  })
+
+  it('is repeated where the server makes anew what it has removed, while it is busy with what broke off', async () => {
+    await using harness = await start()
+    const { upload, send } = await sendHi(harness)
+    await send()
+    const { objects } = harness.server
+    const remove = objects.delete.bind(objects)
+    objects.delete = () => {
+      objects.delete = remove
+      return true
+    }
+
+    expect(await upload.abort()).toEqual(['object'])
+
+    expect(objects.size).toBe(0)
+    expect(requests(harness).filter((method) => method === 'DELETE')).toHaveLength(2)
   })
 
   it('says when it could not remove what it wrote', async () => {

@@ -134,12 +134,100 @@ describe('encryption at an s3 store', () => {
     }
   )
 
-  it('leaves it to the length and the ETag of the parts where the ETag is no MD5', async () => {
-    await using harness = await start({ sse: { mode: 'kms' } })
-    const upload = await harness.destination.open(harness.target(1000), never)
-    harness.breakNextPart({ kind: 'change headers', headers: { etag: `"${'0'.repeat(32)}"` } })
+  describe.each([{ mode: 'kms' }, { mode: 'c', customer_key: KEY }])('does not hide bytes that changed: %o', (sse) => {
+    const isPart = ({ method, url }: { method: string; url: string }) => method === 'PUT' && url.includes('partNumber')
+    const begun = async (behaviour: Partial<S3ServerSettings>) => {
+      const harness = await start({ sse }, behaviour)
+      const target = harness.target(600_000)
+      const upload = await harness.destination.open(target, never)
+      const send = () => upload.putPart(part(600_000), bytes(600_000), never)
+      return { harness, target, upload, send }
+    }
 
-    await expect(upload.putPart(part(1000), bytes(1000), never)).resolves.toMatchObject({ number: 1 })
+    it('by the ETag where it is the MD5 all the same', async () => {
+      const { harness, target, upload, send } = await begun({})
+      await using _harness = harness
+      harness.faults.inject({ kind: 'corrupt', atByte: 599_999 }, isPart)
+
+      await expect(send()).rejects.toMatchObject({ code: 'DEST_INTEGRITY_MISMATCH', permanent: false })
+      await send()
+      await upload.commit(never)
+
+      expect(upload.unproved).toBe(false)
+      expect(harness.stored(target.url)?.body.equals(Buffer.alloc(600_000, 7))).toBe(true)
+    })
+
+    it.each([
+      ['a length', 3],
+      ['a signature', 40],
+      ['the bytes', 300_000],
+      ['the last byte', 599_999]
+    ])('by signatures of chunks where it is not: %s', async (_, atByte) => {
+      const { harness, target, upload, send } = await begun({ opaqueEtags: true })
+      await using _harness = harness
+      harness.faults.inject({ kind: 'corrupt', atByte }, isPart)
+
+      await expect(send()).rejects.toMatchObject({ code: 'DEST_INTEGRITY_MISMATCH', permanent: false })
+      await send()
+      await upload.commit(never)
+
+      expect(upload.unproved).toBe(false)
+      expect(upload.state).toMatchObject({ proof: 'chunks' })
+      expect(harness.stored(target.url)?.body.equals(Buffer.alloc(600_000, 7))).toBe(true)
+      for (const { url } of harness.faults.seen.filter(isPart).slice(1)) expect(url).not.toContain('X-Amz-')
+    })
+
+    it.each(['believed', 'refused', 'stored'] as const)(
+      'but says that nothing shows them where signed chunks are %s',
+      async (signedChunks) => {
+        const { harness, target, upload, send } = await begun({ opaqueEtags: true, signedChunks })
+        await using _harness = harness
+        harness.faults.inject({ kind: 'corrupt', atByte: 599_999 }, isPart)
+
+        await send()
+        await upload.commit(never)
+
+        expect(upload.unproved).toBe(true)
+        expect(harness.stored(target.url)?.body.length).toBe(600_000)
+        const [check] = harness.destination.checks(target).filter(({ id }) => id === 'dest.write_probe')
+        expect(await check?.run(never)).toEqual({ integrity: expect.stringContaining('read back') })
+      }
+    )
+
+    it('is the same for whoever goes on with the upload', async () => {
+      for (const signedChunks of ['checked', 'refused'] as const) {
+        const { harness, target, upload, send } = await begun({ opaqueEtags: true, signedChunks })
+        await using _harness = harness
+        const sentPart = await send()
+
+        const resumed = await harness.anotherWorker().resume?.(target, upload.state ?? {}, [sentPart], never)
+
+        expect(resumed?.kept).toEqual([sentPart])
+        expect(resumed?.upload.unproved).toBe(upload.unproved)
+        expect(resumed?.upload.state).toEqual(upload.state)
+      }
+    })
+  })
+
+  it('is noticed where the bucket asks for it, not the request', async () => {
+    await using harness = await start()
+    const headers = { 'x-amz-server-side-encryption': 'aws:kms' }
+    harness.faults.inject({ kind: 'change headers', headers }, ({ method }) => method === 'POST')
+    harness.faults.inject({ kind: 'change headers', headers: { etag: `"${'0'.repeat(32)}"` } })
+
+    const upload = await harness.destination.open(harness.target(1000), never)
+
+    expect(upload.state).toMatchObject({ proof: 'chunks' })
+  })
+
+  it('leaves nothing behind when what proves the parts cannot be found out', async () => {
+    await using harness = await start({ sse: { mode: 'kms' } }, { opaqueEtags: true })
+    harness.faults.inject({ kind: 'answer', status: 503 }, ({ method }) => method === 'PUT')
+
+    await expect(harness.destination.open(harness.target(1000), never)).rejects.toMatchObject({
+      code: 'DEST_THROTTLED'
+    })
+    expect(harness.kept()).toBe(0)
   })
 
   it('says so when the key of the key service cannot be used', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
-import type { SentPart, UploadTarget } from '../../../src/destinations/destination.ts'
+import type { Credentials, SentPart, UploadTarget } from '../../../src/destinations/destination.ts'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
+import { Secret } from '../../../src/domain/secret.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import type { S3ServerSettings } from '../../support/s3-server.ts'
 import { bytes, errorBody, part, type S3Harness, s3Harness } from './s3-harness.ts'
@@ -122,18 +123,6 @@ describe('uploads that nobody knows of', () => {
     expect(harness.faults.seen.filter(({ method }) => method === 'DELETE')).toHaveLength(1)
   })
 
-  it('cannot be told from those of others under a key that does not name the export: they stay', async () => {
-    await using harness = await start()
-    const target = harness.target(1, undefined, { url: new URL('s3://exports/latest') })
-    const theirs = await begun(harness, 0, target)
-    const ours = await begun(harness, 0, target)
-
-    expect(await harness.destination.discard(target, ours.state, never)).toEqual(['multipart upload'])
-    expect(await harness.destination.discard(target, null, never)).toEqual([])
-    expect([...harness.server.uploads.keys()]).toEqual([theirs.state.uploadId])
-    expect(harness.faults.seen.filter(isListOfUploads)).toEqual([])
-  })
-
   it('stay where they may not be listed, and the recorded one is removed', async () => {
     await using harness = await start()
     const { target, state } = await begun(harness, 0)
@@ -142,5 +131,98 @@ describe('uploads that nobody knows of', () => {
 
     expect(await harness.destination.discard(target, state, never)).toEqual(['multipart upload'])
     expect(harness.kept()).toBe(1)
+  })
+})
+
+describe('uploads that nobody knows of, to a key that does not name the export,', () => {
+  const minutes = (count: number) => count * 60_000
+  /** An export to such a key whose worker has died between beginning the upload and writing it down. */
+  const died = async (behaviour: Partial<S3ServerSettings> = {}, sse?: object) => {
+    const harness = await s3Harness(hashers, sse ? { sse } : {}, undefined, {
+      keys: { AKIATEST: undefined, AKIAOTHER: undefined },
+      ...behaviour
+    })
+    const target = harness.target(1, undefined, { url: new URL('s3://exports/latest') })
+    const others = new Secret<Credentials>({ ...harness.credentials, access_key_id: 'AKIAOTHER' })
+    const begin = async (as = target, change: object = {}) => {
+      const { state } = await harness.destination.open(as, never)
+      Object.assign(harness.server.uploads.get(state?.uploadId ?? '') ?? {}, change)
+      return state?.uploadId
+    }
+    const before = await begin()
+    const state = (await harness.destination.intend?.(target, never)) ?? null
+    return { harness, target, begin, others, before, state }
+  }
+  type Died = Awaited<ReturnType<typeof died>>
+  const discarded = async ({ harness, target, state }: Died) => {
+    const removed = await harness.anotherWorker().discard(target, JSON.parse(JSON.stringify(state)), never)
+    return { removed, left: [...harness.server.uploads.keys()] }
+  }
+
+  it.each<[string, Partial<S3ServerSettings>, object | undefined]>([
+    ['', {}, undefined],
+    [', also when it was tried out how parts are proved', { opaqueEtags: true }, { mode: 'kms' }]
+  ])('are removed, and the one that stood there before stays%s', async (_, behaviour, sse) => {
+    const left = await died(behaviour, sse)
+    await using _harness = left.harness
+    await left.begin()
+
+    expect(await discarded(left)).toEqual({ removed: ['multipart upload'], left: [left.before] })
+    expect(await discarded(left)).toEqual({ removed: [], left: [left.before] })
+  })
+
+  it.each<[string, (died: Died) => Promise<unknown>, Partial<S3ServerSettings>]>([
+    ['was begun with other keys', ({ begin, target, others }) => begin({ ...target, credentials: others }), {}],
+    [
+      'has a part',
+      ({ begin }) => begin(undefined, { parts: new Map([[1, { body: Buffer.alloc(9), etag: 'e' }]]) }),
+      {}
+    ],
+    ['was begun long before', ({ begin }) => begin(undefined, { begunAt: new Date(Date.now() - minutes(6)) }), {}],
+    ['was begun long after', ({ begin }) => begin(undefined, { begunAt: new Date(Date.now() + minutes(7)) }), {}],
+    ['was begun by nobody knows whom', ({ begin }) => begin(), { tellsNobody: true }]
+  ])('are not one that %s', async (_, beginOther, behaviour) => {
+    const left = await died(behaviour)
+    await using _harness = left.harness
+    const theirs = await beginOther(left)
+
+    expect(await discarded(left)).toEqual({ removed: [], left: [left.before, theirs] })
+  })
+
+  it('stay where somebody has begun another in the same moment', async () => {
+    const left = await died()
+    await using _harness = left.harness
+    const both = [await left.begin(), await left.begin()]
+
+    expect(await discarded(left)).toEqual({ removed: [], left: [left.before, ...both] })
+  })
+
+  it('stay without the note that was written before', async () => {
+    const left = await died()
+    await using _harness = left.harness
+    const ours = await left.begin()
+
+    expect(await left.harness.destination.discard(left.target, null, never)).toEqual([])
+    expect([...left.harness.server.uploads.keys()]).toEqual([left.before, ours])
+  })
+
+  it('stay where these keys may not list or begin any more, which is no error', async () => {
+    for (const match of [isListOfUploads, isList, ({ method }: { method: string }) => method === 'POST']) {
+      const left = await died()
+      await using _harness = left.harness
+      const ours = await left.begin()
+      left.harness.faults.inject(DENIED, match)
+
+      expect(await discarded(left)).toEqual({ removed: [], left: [left.before, ours] })
+    }
+  })
+
+  it('need no note where the key names the export, or where nobody may list', async () => {
+    await using harness = await start()
+    expect(await harness.destination.intend?.(harness.target(1), never)).toBeUndefined()
+    harness.faults.inject(DENIED, isListOfUploads)
+    const target = harness.target(1, undefined, { url: new URL('s3://exports/latest') })
+
+    expect(await harness.destination.intend?.(target, never)).toBeUndefined()
   })
 })

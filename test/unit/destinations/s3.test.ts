@@ -84,7 +84,7 @@ describe('s3 parts', () => {
   it.each<[string, Record<string, string>]>([
     ['is not an MD5', { etag: '"opaque-tag"' }],
     ['belongs to a KMS key', { etag: `"${'0'.repeat(32)}"`, 'x-amz-server-side-encryption': 'aws:kms' }]
-  ])("accepts an ETag that %s, and gives it as the part's tag", async (_, headers) => {
+  ])("accepts an ETag that %s, gives it as the part's tag, and says that it shows nothing", async (_, headers) => {
     await using harness = await start()
     const upload = await harness.destination.open(harness.target(1000), never)
     harness.breakNextPart({ kind: 'change headers', headers })
@@ -92,6 +92,7 @@ describe('s3 parts', () => {
     const sentPart = await upload.putPart(part(1000), bytes(1000), never)
 
     expect(sentPart).toEqual({ number: 1, bytes: 1000, tag: headers.etag })
+    expect(upload.unproved).toBe(true)
   })
 
   it('does not accept an answer without an ETag', async () => {

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { createAddressPolicy } from '../../../src/destinations/address.ts'
 import type { Credentials } from '../../../src/destinations/destination.ts'
 import { loginFailure, requestFailure } from '../../../src/destinations/sftp/failures.ts'
+import { readKnownHosts } from '../../../src/destinations/sftp/known-hosts.ts'
 import { createSftpDestination } from '../../../src/destinations/sftp/sftp.ts'
 import { KiB } from '../../../src/domain/bytes.ts'
 import { uploadTarget } from '../../support/upload-target.ts'
@@ -50,8 +51,8 @@ async function server(options: { keys?: string[]; login?: (auth: ssh2.AuthContex
   }
 }
 
-const logIn = (target: ReturnType<typeof uploadTarget>) =>
-  sftp
+const logIn = (target: ReturnType<typeof uploadTarget>, through = sftp) =>
+  through
     .checks(target)
     .find(({ id }) => id === 'dest.auth')
     ?.run(never)
@@ -74,6 +75,79 @@ describe('the host key', () => {
       code: 'DEST_TLS_UNTRUSTED',
       permanent: true,
       actor: 'user'
+    })
+    expect(asked).toBe(0)
+  })
+})
+
+describe('the host key, where the request names none,', () => {
+  const [known, other, replaced] = [makeKey('ed25519'), makeKey('rsa'), makeKey('ecdsa')]
+  const { host_key_sha256: _none, ...unpinned } = password('')
+  const line = (key: { public: string }, marker = '') => `${marker}127.0.0.1 ${key.public}`
+  const withList = (...lines: string[]) =>
+    createSftpDestination({ policy, limits, closing: never, knownHosts: readKnownHosts(lines.join('\n')) })
+  const check = (destination: typeof sftp, credentials: Credentials) => () =>
+    destination.check(new URL('sftp://127.0.0.1:2222/a'), credentials)
+
+  it.each([
+    ['the only one', [known], known],
+    ['one of several, whichever the host would show first', [known, other], other]
+  ])('may be in the list of the operator: %s', async (_, keys, listed) => {
+    await using host = await server({ keys: keys.map((key) => key.private) })
+    const destination = withList(line(replaced), line(listed))
+
+    expect(check(destination, unpinned)).not.toThrow()
+    await expect(logIn(host.target(unpinned), destination)).resolves.toBeUndefined()
+  })
+
+  it('has to be in it, and no password is sent to another', async () => {
+    let asked = 0
+    await using host = await server({ keys: [known.private, other.private], login: () => (asked += 1) })
+
+    await expect(logIn(host.target(unpinned), withList(line(replaced)))).rejects.toMatchObject({
+      code: 'DEST_TLS_UNTRUSTED',
+      permanent: true,
+      actor: 'operator',
+      message: expect.stringContaining('SFTP_KNOWN_HOSTS')
+    })
+    expect(asked).toBe(0)
+  })
+
+  it.each([
+    ['there is none', 'other.example.org', '', 'no key of this host'],
+    ['there is one that is revoked', '127.0.0.1', '@revoked ', 'no key of this host'],
+    ['there is an authority only', '127.0.0.1', '@cert-authority ', 'only an authority']
+  ])('is missing when the request is made: %s', (_, name, marker, why) => {
+    const destination = withList(`${marker}${name} ${known.public}`)
+
+    expect(check(destination, unpinned)).toThrow(
+      expect.objectContaining({
+        code: 'DEST_CREDENTIALS_INVALID',
+        pointer: '/export_to_credentials/host_key_sha256',
+        message: expect.stringContaining(why)
+      })
+    )
+  })
+
+  it('may be another than the list has where the request names it', async () => {
+    await using host = await server({ keys: [known.private] })
+    const pinned = password(fingerprint(known.public))
+
+    await expect(logIn(host.target(pinned), withList(line(replaced)))).resolves.toBeUndefined()
+  })
+
+  it.each([
+    ['names it', password(fingerprint(known.public)), []],
+    ['leaves it to the list, which has it twice', unpinned, [line(known)]]
+  ])('is never one that the operator has revoked, also when the request %s', async (_, credentials, lines) => {
+    let asked = 0
+    await using host = await server({ keys: [known.private], login: () => (asked += 1) })
+    const destination = withList(line(known, '@revoked '), ...lines)
+
+    await expect(logIn(host.target(credentials), destination)).rejects.toMatchObject({
+      code: 'DEST_TLS_UNTRUSTED',
+      permanent: true,
+      message: expect.stringContaining('revoked')
     })
     expect(asked).toBe(0)
   })
@@ -335,7 +409,7 @@ describe('credentials', () => {
     [{ kind: 'basic' }, 'kind'],
     [password('SHA256:short'), 'host_key_sha256'],
     [password(`MD5:${'a'.repeat(43)}`), 'host_key_sha256'],
-    [{ ...password(fine), host_key_sha256: undefined }, 'host_key_sha256'],
+    [{ ...password(fine), host_key_sha256: undefined }, 'host_key_sha256'], // and no list of the operator's
     [{ ...password(fine), username: '' }, 'username'],
     [{ ...password(fine), password: undefined }, 'password'],
     [keyed(undefined), 'private_key'],

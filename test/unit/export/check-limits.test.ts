@@ -25,6 +25,7 @@ describe('limits of a task', () => {
     [{ deadline: '2026-11-22T07:00:01Z' }, null, '/limits/deadline', 'at most 3600 seconds from now'],
     [{ deadline: '2026-11-22T06:00:00Z' }, null, '/limits/deadline', 'it has passed'],
     [{ deadline: '2026-13-22T06:00:00Z' }, null, '/limits/deadline', 'it is not a time that exists'],
+    [{ deadline: '2026-11-31T06:00:00Z' }, null, '/limits/deadline', 'it is not a time that exists'],
     [{}, 7201, '/expires_after_seconds', 'the operator allows at most 7200']
   ])('are refused beyond: %j, kept %s', (limits, keepSeconds, pointer, why) => {
     expect(check(limits, keepSeconds)).toThrow(

@@ -93,7 +93,7 @@ type Row = {
   failure?: Failure
   message: string
   cancel?: Cancel
-} & { -readonly [K in keyof Omit<TaskNote, 'uploadIdentity'>]: TaskNote[K] }
+} & { -readonly [K in keyof Omit<TaskNote, 'uploadState' | 'uploadIdentity'>]: TaskNote[K] }
 
 /** One task in memory and a worker for it. The store's methods may be replaced to die at a moment of the test's choice. */
 export function oneTask(
@@ -257,7 +257,7 @@ export function oneTask(
       retryRules: impatientRules(),
       bandwidth: new Bandwidth(undefined),
       destinations: onlyDestination(destination),
-      opener: { open: () => new Secret({ kind: 'none' }) },
+      opener: { open: () => ({ credentials: new Secret({ kind: 'none' }) }) },
       times: { leaseMs: 30_000, handOverMs: 100 },
       clock: () => performance.now(),
       log: silent,

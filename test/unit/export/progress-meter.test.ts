@@ -42,6 +42,33 @@ describe('the percentage', () => {
   })
 })
 
+describe('a scrub', () => {
+  it('is told while it lasts, and does not go back where it is begun anew another way', () => {
+    const { meter } = meterAt()
+    meter.enter('scrubbing')
+    const seen: unknown[] = [meter.look().scrub]
+    for (const [step, done] of [
+      ['checking', 0],
+      ['logs', 4],
+      ['checking', 0],
+      ['secrets', 5]
+    ] as const) {
+      meter.scrubbing({ step, done, of: 7 })
+      seen.push(meter.look().scrub)
+    }
+    meter.enter('transferring')
+
+    expect(seen).toEqual([
+      undefined,
+      { step: 'checking', done: 0, of: 7 },
+      { step: 'logs', done: 4, of: 7 },
+      { step: 'checking', done: 4, of: 7 },
+      { step: 'secrets', done: 5, of: 7 }
+    ])
+    expect(meter.look().scrub).toBeUndefined()
+  })
+})
+
 describe('bytes', () => {
   it('are sent when they were taken, acknowledged when their part was, and neither when it failed', async () => {
     const { meter } = meterAt()

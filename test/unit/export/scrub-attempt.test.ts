@@ -67,6 +67,19 @@ describe('an attempt with a scrub', () => {
     await expect(seen[0]?.write(MARK, 0), 'closed').rejects.toThrow()
   })
 
+  it('warns of partitions with files that no step has seen', async () => {
+    const place = memoryDestination()
+    const looking = editor()
+    const left = new Map([[0, 'nothing mounts it']])
+    const leaving: GuestEditor = { ...looking, edit: async (...about) => ({ ...(await looking.edit(...about)), left }) }
+    const task = oneTask(place.destination, engine, { options: GENERALIZE, scrub: { scratch, editors: [leaving] } })
+
+    await task.runOnce()
+
+    expect(task.row.scrubReport?.partitions).toMatchObject([{ filesLeft: 'nothing mounts it' }])
+    expect(task.row.warnings).toContainEqual(expect.objectContaining({ code: 'FILES_LEFT' }))
+  })
+
   it('reads back what it has changed, not what the image holds', async () => {
     const place = memoryDestination()
     const task = oneTask(place.destination, engine, {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import type { Destination } from '../../../src/destinations/destination.ts'
+import { failure } from '../../../src/destinations/failures.ts'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import type { VerifyLevel } from '../../../src/domain/export-options.ts'
 import type { SentFile } from '../../../src/domain/task.ts'
@@ -82,6 +84,65 @@ it('credentials that may not look leave a warning at the lowest level', async ()
   const verdict = await verifyObject(blind, target, original, 'etag', engine, new AbortController().signal)
 
   expect(verdict).toMatchObject({ verify: { level: 'etag', ok: false }, warnings: [{ code: 'VERIFY_NOT_POSSIBLE' }] })
+})
+
+describe('an upload whose answers show nothing of its bytes', () => {
+  const unproved = { ...WHOLE, unproved: true } as const
+
+  it.each<VerifyLevel>(['etag', 'ranges'])('is read back whole at the level %s, and says so', async (level) => {
+    expect(await look(level, FILE, unproved)).toMatchObject({
+      verify: { level: 'full', ok: true },
+      digests: { sha256: WHOLE.sha256 },
+      warnings: [{ code: 'VERIFY_READ_WHOLE' }]
+    })
+    await expect(look(level, flippedAt(4 * MiB + 17), unproved)).rejects.toMatchObject({ code: 'VERIFY_FAILED' })
+  })
+
+  it('is not read where that was not wanted, which leaves a warning', async () => {
+    expect(await look('none', undefined, unproved)).toMatchObject({ warnings: [{ code: 'INTEGRITY_NOT_PROVED' }] })
+  })
+
+  it.each<[string, Partial<Destination>, boolean]>([
+    ['seen', { find: async () => ({ status: 'unreadable' }) }, true],
+    [
+      'read',
+      {
+        read() {
+          throw failure('writeOnly', 'host')
+        }
+      },
+      true
+    ],
+    [
+      'read now',
+      {
+        read() {
+          throw failure('throttled', 'host')
+        }
+      },
+      false
+    ]
+  ])('leaves a warning where it cannot be %s, unless that may pass', async (_, changes, lasting) => {
+    const { destination, objects } = memoryDestination()
+    const target = uploadTarget('memory://place', BYTES)
+    objects.set(target.url.href, { bytes: FILE, target })
+    const original = { sent: unproved, checksums: [], disk, layout }
+
+    const verdict = verifyObject(
+      { ...destination, ...changes },
+      target,
+      original,
+      'etag',
+      engine,
+      new AbortController().signal
+    )
+
+    if (lasting) {
+      expect(await verdict).toMatchObject({ verify: { ok: false }, warnings: [{ code: 'INTEGRITY_NOT_PROVED' }] })
+    } else {
+      await expect(verdict).rejects.toMatchObject({ code: 'DEST_THROTTLED' })
+    }
+  })
 })
 
 describe('the sample of ranges', () => {

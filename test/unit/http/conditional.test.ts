@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { verdictOn } from '../../../src/http/conditional.ts'
-import { disposition } from '../../../src/http/download-headers.ts'
+import { verdictOn } from '../../../src/http/answers/conditional.ts'
+import { disposition } from '../../../src/http/answers/download-headers.ts'
 
 const ETAG = '"abc"'
 const AT = 'Sun, 22 Nov 2026 06:50:39 GMT'

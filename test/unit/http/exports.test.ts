@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
+import { SourceChanged } from '../../../src/domain/errors.ts'
 import { DownloadsBusy } from '../../../src/domain/temp-url-errors.ts'
 import { exportRoutes } from '../../../src/http/routes/exports.ts'
 import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
@@ -98,12 +99,15 @@ describe('GET /v2/exports/{task}/{file}', () => {
     expect(await ended).toBe(false)
   })
 
-  test('says 503 when there are too many, without a word about the file', async () => {
-    const uses = { ...download().uses, download: () => Promise.reject(new DownloadsBusy()) }
+  test.each([
+    ['there are too many', new DownloadsBusy()],
+    ['the image has become another one in its store', new SourceChanged(2, 1)]
+  ])('says 503 when %s, without a word about the file', async (_why, error) => {
+    const uses = { ...download().uses, download: () => Promise.reject(error) }
     const answer = await appOver(new MemoryService(), { tempUrls: uses }).inject({ url: PATH })
 
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '30'])
-    expect(answer.json().error.failure_code).toBe('DOWNLOADS_BUSY')
+    expect(answer.json().error.failure_code).toBe(error.code)
     for (const name of ['etag', 'repr-digest', 'content-disposition', 'last-modified'])
       expect(answer.headers[name]).toBeUndefined()
   })

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { Secret } from '../../../src/domain/secret.ts'
-import { devIdentity, trustedHeadersIdentity } from '../../../src/http/identity.ts'
+import { devIdentity, trustedHeadersIdentity } from '../../../src/http/access/identity.ts'
 import { appOver, MemoryService } from './memory-service.ts'
 
 const caller = (headers: IncomingHttpHeaders, peer = '192.0.2.1') => ({ headers, peer })

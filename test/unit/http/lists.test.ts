@@ -186,6 +186,7 @@ describe('GET /v2/tasks', () => {
     ['created_at=yesterday', 'created_at must be a time'],
     ['created_at=ge:2026-11-22', 'created_at must be a time'],
     ['created_at=gt:2026-13-22', 'is not a time that exists'],
+    ['updated_at=lte:2026-02-29T10:00:00Z', 'is not a time that exists'],
     ['tag=', 'tag must be a tag'],
     ['export_format=in:raw,', 'export_format must be a disk format'],
     ['destination_host=a/b', 'destination_host must be a host']

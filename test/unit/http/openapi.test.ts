@@ -31,12 +31,14 @@ describe('openapi/openapi.json', () => {
     const operations = Object.values(document.paths).flatMap((path) => Object.values(path))
 
     expect(operations.length).toBeGreaterThan(15)
-    for (const { operationId, summary, description, security, responses } of operations) {
+    for (const { operationId, summary, description, security, requestBody, responses } of operations) {
       expect([operationId, summary, description]).toEqual(Array(3).fill(expect.any(String)))
       expect(['401', '429'].map((status) => status in responses)).toEqual(Array(2).fill(security === undefined))
+      if (security === undefined) expect(responses).toHaveProperty('503.headers.retry-after')
+      if (requestBody) expect(Object.keys(responses)).toEqual(expect.arrayContaining(['400', '413']))
     }
     const bodies = operations.flatMap(({ requestBody }) => Object.values(requestBody?.content ?? {}))
-    expect(bodies.filter((body) => !hasExample(document, body))).toEqual([])
+    expect(bodies.filter((body) => body.schema.format !== 'binary' && !hasExample(document, body))).toEqual([])
     expect(bodies.length).toBeGreaterThan(5)
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
   })
@@ -48,7 +50,11 @@ function hasExample({ components }: Document, { schema, example, examples }: Bod
   return example !== undefined || examples !== undefined || forms.every((form) => form?.examples !== undefined)
 }
 
-type Body = { schema: { $ref?: string; anyOf?: { $ref?: string }[] }; example?: unknown; examples?: unknown }
+type Body = {
+  schema: { $ref?: string; format?: string; anyOf?: { $ref?: string }[] }
+  example?: unknown
+  examples?: unknown
+}
 type Document = {
   paths: Record<string, Record<string, Operation>>
   components: { schemas: Record<string, { examples?: unknown[] }> }

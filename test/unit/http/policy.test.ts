@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { POLICY } from '../../../src/http/policy.ts'
+import { POLICY } from '../../../src/http/access/policy.ts'
 import { appOver, MemoryService, token } from './memory-service.ts'
 
 const ROOT = new URL('../../../', import.meta.url)
@@ -26,9 +26,9 @@ describe('the policy', () => {
     ).toEqual(guarded.map(({ operationId }) => operationId).sort())
   })
 
-  test('is the table of the README', () => {
-    const section = readFileSync(new URL('README.md', ROOT), 'utf8')
-      .split(/^### /m)
+  test('is the table of docs/operations.md', () => {
+    const section = readFileSync(new URL('docs/operations.md', ROOT), 'utf8')
+      .split(/^## /m)
       .find((text) => text.startsWith('Who may'))
     const rows = section?.matchAll(/^\| (`[^|]*) \| ([a-z, ]+) \|$/gm) ?? []
     const told = [...rows].flatMap(([, actions = '', roles = '']) =>

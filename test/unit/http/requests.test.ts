@@ -143,6 +143,7 @@ describe('what a client writes on its task', () => {
     [{ expires_after_seconds: 59 }, '/expires_after_seconds'],
     [{ limits: { deadline: 'tomorrow' } }, '/limits/deadline'],
     [{ limits: { deadline: '2020-01-01T00:00:00Z' } }, '/limits/deadline'],
+    [{ limits: { deadline: '2099-12-01T00:00:00+20:00' } }, '/limits/deadline'], // PostgreSQL knows no such zone
     [{ limits: { max_attempts: 0 } }, '/limits/max_attempts'],
     [{ client_token: 'with spaces' }, '/client_token']
   ])('is refused as %j', async (change, pointer) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseStrictJson } from '../../../src/http/strict-json.ts'
+import { parseStrictJson } from '../../../src/http/requests/strict-json.ts'
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text))
 

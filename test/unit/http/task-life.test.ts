@@ -128,6 +128,31 @@ describe('POST /v2/tasks/{id}/retry', () => {
     expect(service.asked).toMatchObject({ credentials: given })
   })
 
+  test('needs the disk key again where there was one, and takes one where there was none', async () => {
+    const { request } = service.addTask()
+    const options = { ...request.options, scrub: { profile: 'generalize', keyed: true } } as const
+    const { ask } = oneTask({ ...FAILED, request: { ...request, options } })
+    const scrub = { disk_key: 'CANARY key' }
+
+    const without = await ask('POST', '/retry')
+    const withIt = await ask('POST', '/retry', { scrub })
+    const asked = service.asked
+    const atLast = await oneTask({
+      ...FAILED,
+      request: { ...request, options: { ...options, scrub: { profile: 'generalize' } } }
+    }).ask('POST', '/retry', { scrub })
+
+    expect([without.statusCode, codeOf(without)]).toEqual([409, 'DISK_KEY_PURGED'])
+    expect(without.json().error.message).toContain('disk_key')
+    expect([withIt.statusCode, atLast.statusCode]).toEqual([201, 201])
+    expect([asked, service.asked]).toMatchObject([{ diskKey: 'CANARY key' }, { diskKey: 'CANARY key' }])
+    expect(withIt.json()).toMatchObject({
+      scrub: { profile: 'generalize' },
+      input: { scrub: { profile: 'generalize' } }
+    })
+    expect(withIt.body + atLast.body).not.toMatch(/CANARY|keyed|disk_key/)
+  })
+
   test('is refused for a success, for what has not ended, and without the image', async () => {
     expect(codeOf(await oneTask(SUCCEEDED).ask('POST', '/retry'))).toBe('TASK_FINISHED')
     expect(codeOf(await oneTask({ status: 'transferring' }).ask('POST', '/retry'))).toBe('TASK_NOT_FINISHED')
@@ -510,6 +535,7 @@ describe('what is shown of a task that goes on', () => {
       percent: 99.9,
       stalled: false,
       throttled: true,
+      scrub: null,
       updated_at: '2026-11-22T07:00:00Z'
     })
     expect((await oneTask({ ...SUCCEEDED, progress }).ask('GET')).json().progress.percent).toBe(100)

@@ -1,10 +1,14 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seededRandom, Workshop } from '../disks/workshop.ts'
 import { diskAt, scrubFile, search, searchLast } from './guest-disk.ts'
 import { describeWithTools, stands, tool } from './tools.ts'
 
 const SECRET = 'the-deleted-secret'
+/** Of the file with it, as it stands in its folder once it is deleted. */
+const SHORT_NAME = 'ECRET  TXT'
+const SLACK = 'behind-the-end'
+const LARGE_BYTES = 300_000
 const MIB = 2 ** 20
 
 const KINDS: readonly (readonly [string, number, string])[] = [
@@ -36,9 +40,17 @@ async function makeFat(name: string, mib: number, options: string): Promise<stri
     )
   }
   await copy('secret', Buffer.alloc(50_000, `${SECRET} `), '/secret.txt')
-  await copy('large', Buffer.alloc(300_000, 'some text '), '/EFI/BOOT/BOOTX64.EFI')
+  await copy('large', Buffer.alloc(LARGE_BYTES, 'some text '), '/EFI/BOOT/BOOTX64.EFI')
   await tool('mdel', '-i', `${path}.fat`, '::/secret.txt')
   return `${path}.fat`
+}
+
+/** Writes into the last cluster of the large file, behind its end. */
+async function plantBehindLarge(path: string): Promise<void> {
+  await using file = await open(path, 'r+')
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(8 * MIB), 0, 8 * MIB, 0)
+  const start = buffer.subarray(0, bytesRead).indexOf('some text some text ')
+  await file.write(SLACK, start + LARGE_BYTES)
 }
 
 const fileBytes = (path: string) => tool('mtype', '-i', path, '::/EFI/BOOT/BOOTX64.EFI')
@@ -47,7 +59,8 @@ describeWithTools(['mkfs.fat', 'fsck.fat', 'mcopy'], 'FAT', () => {
   describe.each(KINDS)('%s', (name, mib, options) => {
     it('loses what was deleted and nothing else', async () => {
       const path = await makeFat(name.replaceAll(' ', '-'), mib, options)
-      expect(await stands(SECRET, path)).toBe(true)
+      await plantBehindLarge(path)
+      for (const text of [SECRET, SHORT_NAME, SLACK]) expect(await stands(text, path), text).toBe(true)
 
       const { report } = await scrubFile(path, `${path}-scrubbed`)
 
@@ -56,7 +69,7 @@ describeWithTools(['mkfs.fat', 'fsck.fat', 'mcopy'], 'FAT', () => {
       const [, clusterBytes] = /(\d+) bytes per cluster/.exec(counted) ?? []
       const [, used, clusters] = /(\d+)\/(\d+) clusters/.exec(counted) ?? []
       expect(report.partitions[0]?.freeBytes).toBe((Number(clusters) - Number(used)) * Number(clusterBytes))
-      expect(await stands(SECRET, `${path}-scrubbed`)).toBe(false)
+      for (const text of [SECRET, SHORT_NAME, SLACK]) expect(await stands(text, `${path}-scrubbed`), text).toBe(false)
       expect(await tool('fsck.fat', '-nv', `${path}-scrubbed`)).toBe(counted.replaceAll(path, `${path}-scrubbed`))
       expect(await fileBytes(`${path}-scrubbed`)).toBe(await fileBytes(path))
     })

@@ -32,7 +32,7 @@ export async function searchLast(bytes: Buffer) {
 export async function scrubFile(path: string, scrubbed: string, policy: GapPolicy = KEEP_GAPS): Promise<FreeSpace> {
   await using below = await diskAt(path)
   const found = await search(below, policy)
-  await writeDisk(new ZeroedDisk(below, found.extents), scrubbed)
+  await writeDisk(new ZeroedDisk(below, found.extents, found.remains), scrubbed)
   return found
 }
 

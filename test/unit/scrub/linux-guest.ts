@@ -45,6 +45,8 @@ export async function linuxTree(folder: string): Promise<string> {
   await symlink('/etc/shadow', join(folder, 'var/log/links/out'))
   await symlink(`/srv/SECRET-target-${'x'.repeat(30)}`, join(folder, 'var/log/links/short'))
   await symlink(`/srv/${'SECRET-long-target/'.repeat(20)}`, join(folder, 'var/log/links/long'))
+  await symlink('loop', join(folder, 'var/log/links/loop'))
+  await symlink('../../../../../etc', join(folder, 'var/log/links/up'))
   await symlink('hostname', join(folder, 'etc/linked'))
   await mkdir(join(folder, 'lost+found'), { mode: 0o700 })
   return folder
@@ -141,16 +143,16 @@ export async function scrubGuest(
   steps: readonly ScrubStep[] = CLEANING,
   looks: readonly Look[] = []
 ): Promise<Scrubbed> {
-  const signal = AbortSignal.timeout(120_000)
+  const signal = AbortSignal.timeout(300_000)
   const work = await mkdtemp(join(tmpdir(), 'scrub-'))
   try {
     await using overlay = await createOverlay(await diskAt(path), join(work, 'overlay'))
     const settings = { providerPaths: [], firstBootScript: undefined }
     const editor = fastEditor(await openJail('strict'))
     const edited = await editor.edit(overlay, { steps, settings, looks, work }, signal)
-    const { extents, report } = await search(overlay)
+    const { extents, remains, report } = await search(overlay)
     for (const partition of report.partitions) if (!partition.trusted) throw new Error(partition.why)
-    const disk = new ZeroedDisk(overlay, extents)
+    const disk = new ZeroedDisk(overlay, extents, remains)
     await using target = await open(scrubbed, 'w')
     await target.truncate(disk.virtualSize)
     for await (const { offset, length, data } of disk.extents()) {
@@ -163,7 +165,7 @@ export async function scrubGuest(
     return {
       ...edited,
       digest: await overlay.digest(signal),
-      overlayBytes: overlay.changedBytes,
+      overlayBytes: overlay.storedBytes,
       freedBytes: extents.bytes
     }
   } finally {

@@ -73,6 +73,15 @@ describeWithTools(['mke2fs', 'e2fsck', 'sfdisk', 'bwrap'], 'file systems that a 
     expect(seen).not.toContain('/var: hidden file')
   })
 
+  it('are told to be left where nothing mounts them', async () => {
+    const path = await threePartitions('unmounted', USUAL.replace(/LABEL=homes.*\n/, ''))
+
+    const { left } = await scrubGuest(path, `${path}-scrubbed`, [CLEAN])
+
+    expect([...(left ?? [])]).toEqual([[96256 * 512, "the guest's fstab does not mount it"]])
+    expect(await secretsIn(`${path}-scrubbed`)).toEqual(['SECRET-hidden', 'SECRET-history'])
+  })
+
   it.each([
     ['by its device', USUAL.replace(`UUID=${VAR_UUID}`, '/dev/vda2')],
     ['by a path', USUAL.replace(`UUID=${VAR_UUID}`, `/dev/disk/by-uuid/${VAR_UUID}`)]

@@ -38,6 +38,7 @@ describeWithTools(['bwrap', 'prlimit', 'nbdcopy', 'qemu-io'], "an operator's ste
     const reports = await runOperatorSteps(disk, [step], SUBJECT, await place.uses(), NEVER)
 
     expect(reports).toEqual([{ id: '10-stamp', exitCode: 0, files: 3, note: 'stamped with care' }])
+    expect(place.begun).toEqual(['10-stamp'])
     expect(disk.bytes.subarray(4096, 4608).equals(Buffer.alloc(512, 0x41))).toBe(true)
   })
 
@@ -154,14 +155,19 @@ const stepFolders = async () => (await readdir(tmpdir())).filter((name) => name.
 async function scratch() {
   const path = await mkdtemp(join(tmpdir(), 'steps-'))
   const at = (name: string) => join(path, name)
+  const begun: string[] = []
   const folders = async () => ({
     folder: async (name: string) => {
       await mkdir(at(name), { recursive: true })
       return at(name)
+    },
+    begin: (id: string) => {
+      begun.push(id)
     }
   })
   return {
     at,
+    begun,
     folders,
     uses: async () => ({ ...(await folders()), jail: await openJail('strict'), wallMs: 30_000 }),
     async step(name: string, script: string): Promise<OperatorStep> {

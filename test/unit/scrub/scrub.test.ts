@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import type { Disk } from '../../../src/disks/disk.ts'
 import type { ScrubOptions } from '../../../src/domain/export-options.ts'
-import type { Guest } from '../../../src/domain/scrub-report.ts'
+import type { Guest, ScrubProgress } from '../../../src/domain/scrub-report.ts'
 import { createOverlay } from '../../../src/scrub/create-overlay.ts'
 import { fileSystems } from '../../../src/scrub/filesystems/registry.ts'
 import type { GuestFiles } from '../../../src/scrub/guest.ts'
@@ -13,7 +13,7 @@ import type { OverlayDisk } from '../../../src/scrub/overlay-disk.ts'
 import { planScrub, type ScrubRules } from '../../../src/scrub/profiles.ts'
 import { Refused } from '../../../src/scrub/refused.ts'
 import { scrubSteps } from '../../../src/scrub/registry.ts'
-import { type Scrubbed, scrub } from '../../../src/scrub/scrub.ts'
+import { type Scrubbed, type ScrubUses, scrub } from '../../../src/scrub/scrub.ts'
 import { MemoryGuest } from '../../support/memory-guest.ts'
 import { RULES } from '../../support/scrub-policy.ts'
 import { Workshop } from '../disks/workshop.ts'
@@ -23,17 +23,18 @@ import { describeWithTools } from './tools.ts'
 
 const MARK = Buffer.from('written by an editor')
 
-/** Does nothing of its steps but says so, and leaves a mark on the disk. */
+/** Asks its steps and changes nothing, but says so, and leaves a mark on the disk. */
 const editor = (
   name: GuestEditor['name'],
   outcome: Guest['kind'] | Refused,
   files: GuestFiles = new MemoryGuest({})
 ): GuestEditor => ({
   name,
-  async edit(disk: OverlayDisk, { steps, looks, work }: Edit, signal) {
+  async edit(disk: OverlayDisk, { steps, settings, looks, work }: Edit, signal) {
     expect(await readdir(work)).toEqual([])
     await disk.write(MARK, 2 * 4096 * 500)
     if (outcome instanceof Refused) throw outcome
+    for (const step of steps) for await (const _change of step.changes(files, settings));
     for (const look of looks) await look(files, signal)
     const report = steps.map(({ id }) => ({ id, changed: true, files: 1, bytes: 7 }))
     return { guest: { kind: outcome }, steps: report, tools: { [name]: '1.0' } }
@@ -46,6 +47,7 @@ describeWithTools(['mke2fs', 'debugfs'], 'a scrub', () => {
   let work: string
   let disk: Disk
   let opened: Scrubbed[]
+  let told: ScrubProgress[]
   beforeAll(async () => {
     workshop = await Workshop.open()
     await sampleTree(workshop)
@@ -56,6 +58,7 @@ describeWithTools(['mke2fs', 'debugfs'], 'a scrub', () => {
     work = await mkdtemp(join(tmpdir(), 'scrub-test-'))
     disk = await diskAt(path)
     opened = []
+    told = []
   })
   afterEach(async () => {
     for (const scrubbed of opened) await scrubbed.disk[Symbol.asyncDispose]()
@@ -67,14 +70,23 @@ describeWithTools(['mke2fs', 'debugfs'], 'a scrub', () => {
     editors: readonly GuestEditor[],
     asked: ScrubOptions = {},
     rules: Partial<ScrubRules> = {},
-    over: Disk = disk
+    over: Disk = disk,
+    more: Partial<ScrubUses> = {}
   ): Promise<Scrubbed> {
     const plan = planScrub({ profile: 'generalize', ...asked }, undefined, { ...RULES, ...rules }, scrubSteps())
     const folder = async (name: string) => {
       await mkdir(join(work, name))
       return join(work, name)
     }
-    const uses = { editors, fileSystems: fileSystems(), overlay: createOverlay, folder, clock: () => performance.now() }
+    const uses = {
+      editors,
+      fileSystems: fileSystems(),
+      overlay: createOverlay,
+      folder,
+      clock: () => performance.now(),
+      tell: (now: ScrubProgress) => told.push(now),
+      ...more
+    }
     const scrubbed = await scrub(over, plan, uses, AbortSignal.timeout(30_000))
     opened.push(scrubbed)
     return scrubbed
@@ -110,6 +122,30 @@ describeWithTools(['mke2fs', 'debugfs'], 'a scrub', () => {
     expect((await bytesOf({ disk })).equals(before), 'the disk below').toBe(true)
   })
 
+  it('tells what it is at: the steps in their turn, those of the operator, and what is around them', async () => {
+    const operatorSteps = {
+      ids: ['10-look'],
+      run: async (_disk: OverlayDisk, _guest: Guest, begin: (id: string) => void) => {
+        begin('10-look')
+        return []
+      }
+    }
+    const asked: ScrubOptions = { profile: 'custom', enable: ['machine-id', 'logs'] }
+
+    await run([editor('fast', 'linux')], asked, {}, disk, { operatorSteps })
+
+    const of = 7
+    expect(told).toEqual([
+      { step: 'checking', done: 0, of },
+      { step: 'machine-id', done: 1, of },
+      { step: 'logs', done: 2, of },
+      { step: 'secrets', done: 3, of },
+      { step: 'settling', done: 4, of },
+      { step: 'custom/10-look', done: 5, of },
+      { step: 'free-space', done: 6, of }
+    ])
+  })
+
   it('gives the same digest for the same changes', async () => {
     const one = await run([editor('fast', 'linux')])
     await rm(work, { recursive: true })
@@ -117,6 +153,16 @@ describeWithTools(['mke2fs', 'debugfs'], 'a scrub', () => {
     const other = await run([editor('fast', 'linux')])
 
     expect(other.digest).toBe(one.digest)
+  })
+
+  it('tells which partitions keep their files as they are, and why', async () => {
+    const fast = editor('fast', 'linux')
+    const left = new Map([[0, 'nothing mounts it']])
+    const leaving: GuestEditor = { ...fast, edit: async (...about) => ({ ...(await fast.edit(...about)), left }) }
+
+    const { report } = await run([leaving])
+
+    expect(report.partitions).toMatchObject([{ offset: 0, filesLeft: 'nothing mounts it' }])
   })
 
   it('asks the next editor after a refusal, with an overlay as new', async () => {

@@ -86,3 +86,20 @@ it('reads as a plain buffer in which the ranges were filled with zeros', async (
     { numRuns: 300, seed: 7 }
   )
 })
+
+it('reads remains as zeros in what it calls data, however they lie to the dropped ranges', async () => {
+  const content = Buffer.alloc(SIZE, 9)
+  await fc.assert(
+    fc.asyncProperty(ranges, ranges, fc.nat(SIZE), fc.nat(20_000), async (dropped, remains, offset, length) => {
+      const expected = withoutRanges(withoutRanges(content, dropped), remains)
+      const below = await raw.open(memoryFile(content), LIMITS)
+      await using disk = new ZeroedDisk(below, rangesOf(dropped), rangesOf(remains))
+      const target = Buffer.alloc(Math.min(length, SIZE - offset), 0xaa)
+
+      await disk.read(target, offset)
+
+      expect(target.equals(expected.subarray(offset, offset + target.length))).toBe(true)
+    }),
+    { numRuns: 200, seed: 8 }
+  )
+})

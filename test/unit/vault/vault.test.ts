@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Credentials } from '../../../src/destinations/destination.ts'
 import { ownerId, taskId } from '../../../src/domain/ids.ts'
+import type { Sealed, TaskSecrets } from '../../../src/export/ports.ts'
 import { type Keys, namedKeys } from '../../../src/vault/keys.ts'
 import { createOpener } from '../../../src/vault/opener.ts'
 import { createSealer } from '../../../src/vault/sealer.ts'
@@ -10,6 +11,15 @@ const TASK = taskId('43215678-4321-4321-8321-432156789abc')
 const OTHER = taskId('43215678-4321-4321-8321-432156789abd')
 const OWNER = ownerId('demo')
 const credentials = { kind: 'basic', username: 'u', password: 'CANARY' }
+const seal = (by: Keys, secrets: TaskSecrets = { credentials }) => {
+  const made = createSealer(by).seal(TASK, OWNER, secrets)
+  if (!made) throw new Error('there is something to seal')
+  return made
+}
+const openWith = (by: Keys, sealed: Sealed) => {
+  const { credentials, diskKey } = createOpener(by).open(TASK, OWNER, sealed)
+  return { credentials: credentials?.unwrap(), diskKey: diskKey?.unwrap() }
+}
 const keys = (...ids: string[]): Keys => ({
   current: ids[0] ?? 'k1',
   byId: new Map(ids.map((id) => [id, randomBytes(32)]))
@@ -18,21 +28,41 @@ const keys = (...ids: string[]): Keys => ({
 describe('vault', () => {
   it('opens what it sealed, and shows nothing of it before', () => {
     const own = keys('k1')
-    const { kind, sealed } = createSealer(own).seal(TASK, OWNER, credentials)
+    const { kind, sealed } = seal(own)
     expect(kind).toBe('basic')
     expect(Buffer.concat([sealed.wrappedKey, sealed.ciphertext]).includes('CANARY')).toBe(false)
 
     const opened = createOpener(own).open(TASK, OWNER, sealed)
 
-    expect(JSON.stringify({ opened })).toBe('{"opened":"[redacted]"}')
-    expect(`${opened}`).toBe('[redacted]')
-    expect(opened.unwrap()).toEqual(credentials)
+    expect(JSON.stringify(opened)).toBe('{"credentials":"[redacted]"}')
+    expect(`${opened.credentials}`).toBe('[redacted]')
+    expect(opened.credentials?.unwrap()).toEqual(credentials)
+  })
+
+  it.each([
+    ['credentials alone', { credentials }],
+    ['a disk key alone', { diskKey: 'CANARY key' }],
+    ['both', { credentials, diskKey: 'CANARY key' }]
+  ])('opens %s as they were', (_what, secrets: TaskSecrets) => {
+    const own = keys('k1')
+    const { kind, fingerprint, sealed } = seal(own, secrets)
+
+    const opened = createOpener(own).open(TASK, OWNER, sealed)
+
+    expect([kind, fingerprint !== null]).toEqual(secrets.credentials ? ['basic', true] : [null, false])
+    expect(sealed.ciphertext.includes('CANARY')).toBe(false)
+    expect(JSON.stringify(opened)).not.toContain('CANARY')
+    expect(openWith(own, sealed)).toEqual({ credentials: undefined, diskKey: undefined, ...secrets })
+  })
+
+  it('seals nothing where there is nothing to seal', () => {
+    expect(createSealer(keys('k1')).seal(TASK, OWNER, {})).toBeNull()
   })
 
   it('does not open for another task, another owner, a changed byte or a short tag', () => {
     const own = keys('k1')
     const { open } = createOpener(own)
-    const { sealed } = createSealer(own).seal(TASK, OWNER, credentials)
+    const { sealed } = seal(own)
     const flipped = Buffer.from(sealed.ciphertext)
     flipped[20] = (flipped[20] ?? 0) ^ 1
     const lost = expect.objectContaining({ code: 'CREDENTIALS_PURGED' })
@@ -44,19 +74,19 @@ describe('vault', () => {
   })
 
   it('makes other bytes of the same credentials every time', () => {
-    const sealer = createSealer(keys('k1'))
-    const [one, two] = [sealer.seal(TASK, OWNER, credentials), sealer.seal(TASK, OWNER, credentials)]
+    const own = keys('k1')
+    const [one, two] = [seal(own), seal(own)]
     expect(one.sealed.ciphertext).not.toEqual(two.sealed.ciphertext)
     expect(one.sealed.wrappedKey).not.toEqual(two.sealed.wrappedKey)
   })
 
   it('opens with an older key after a rotation, and no longer once that key is gone', () => {
     const old = keys('k1')
-    const { sealed } = createSealer(old).seal(TASK, OWNER, credentials)
+    const { sealed } = seal(old)
     const rotated: Keys = { current: 'k2', byId: new Map([...old.byId, ['k2', randomBytes(32)]]) }
 
-    expect(createOpener(rotated).open(TASK, OWNER, sealed).unwrap()).toEqual(credentials)
-    expect(createSealer(rotated).seal(TASK, OWNER, credentials).sealed.keyId).toBe('k2')
+    expect(openWith(rotated, sealed)).toEqual({ credentials, diskKey: undefined })
+    expect(seal(rotated).sealed.keyId).toBe('k2')
     expect(() => createOpener(keys('k2')).open(TASK, OWNER, sealed)).toThrow(
       expect.objectContaining({ code: 'CREDENTIALS_PURGED' })
     )
@@ -64,18 +94,18 @@ describe('vault', () => {
 
   it('with keys of the environment seals with the first and opens with all', () => {
     const [old, fresh] = [randomBytes(32), randomBytes(32)]
-    const { sealed } = createSealer(namedKeys([old])).seal(TASK, OWNER, credentials)
+    const { sealed } = seal(namedKeys([old]))
     const rotated = namedKeys([fresh, old])
 
-    expect(createOpener(rotated).open(TASK, OWNER, sealed).unwrap()).toEqual(credentials)
-    expect(createSealer(rotated).seal(TASK, OWNER, credentials).sealed.keyId).toBe(namedKeys([fresh]).current)
+    expect(openWith(rotated, sealed)).toEqual({ credentials, diskKey: undefined })
+    expect(seal(rotated).sealed.keyId).toBe(namedKeys([fresh]).current)
   })
 })
 
 describe('fingerprint', () => {
   const own = keys('k1')
   const of = (more: object, by = own) =>
-    createSealer(by).seal(TASK, OWNER, { ...credentials, ...more } as Credentials).fingerprint
+    seal(by, { credentials: { ...credentials, ...more } as Credentials }).fingerprint
 
   it('is the same for the same login, whatever the password, and another for another login', () => {
     expect(of({})).toMatch(/^[0-9a-f]{12}$/)

@@ -1,4 +1,5 @@
 import { Refused } from '../../refused.ts'
+import { Remains } from '../remains.ts'
 import { UnitSet } from '../unit-set.ts'
 import type { Groups } from './groups.ts'
 import { inodeTableBlocks } from './groups.ts'
@@ -21,6 +22,8 @@ export class Claims {
   readonly needed: UnitSet
   /** Of these the blocks that were allocated ahead: they read as zeros, whatever stands there. */
   readonly unwritten: UnitSet
+  /** Pieces of claimed blocks that nobody needs. */
+  readonly remains = new Remains()
   readonly #attributes = new Set<number>()
 
   constructor(sb: Superblock) {
@@ -41,6 +44,11 @@ export class Claims {
   /** Blocks of a file that nobody has written to; they are claimed besides. Clusters are left as they are. */
   noteUnwritten(block: number, count: number): void {
     if (this.#sb.clusterBlocks === 1) this.unwritten.add(block - this.#sb.firstBlock, count)
+  }
+
+  /** A piece of claimed blocks that nobody needs. Where several owners may share a cluster nothing is taken for such. */
+  noteRemains(offset: number, length: number): void {
+    if (this.#sb.clusterBlocks === 1) this.remains.add(offset, length)
   }
 
   /** A block of extended attributes, which files may share. */

@@ -7,7 +7,7 @@ import { checkBlockBitmaps, clustersOf } from './block-bitmaps.ts'
 import { Claims } from './claims.ts'
 import { Groups } from './groups.ts'
 import { claimInodes } from './inodes.ts'
-import { groupStart } from './layout.ts'
+import { groupStart, headRemains } from './layout.ts'
 import { MAGIC, MAGIC_AT, readSuperblock, SUPERBLOCK_AT, SUPERBLOCK_BYTES, type Superblock } from './superblock.ts'
 
 const MMP_MAGIC = 0x004d4d50
@@ -15,7 +15,8 @@ const MMP_CLEAN = 0xff4d4d50
 
 /**
  * ext2, ext3 and ext4. Unused is what no inode and no table needs, after this was found to be what the block bitmaps say, and
- * what was allocated ahead but never written to, for it reads as zeros.
+ * what was allocated ahead but never written to, for it reads as zeros. What follows the ends of files, deleted inodes and a
+ * journal without a change in it are remains.
  */
 export const ext: FileSystemReader = {
   name: 'ext2/3/4',
@@ -34,6 +35,7 @@ export const ext: FileSystemReader = {
     await claimMultiMountBlock(volume, sb, claims)
     const tables = Uint32Array.from({ length: sb.groups }, (_, index) => claims.needed.count(index))
     await claimInodes(volume, sb, groups, claims)
+    noteTableRemains(sb, groups, claims)
     await checkBlockBitmaps(volume, sb, groups, claims, tables)
     return unusedOf(sb, claims)
   }
@@ -63,5 +65,15 @@ function unusedOf(sb: Superblock, claims: Claims): Unused {
       ranges.add(first * sb.blockBytes, (end - first) * sb.blockBytes)
     }
   }
-  return { ranges: ranges.build(), length: sb.blocks * sb.blockBytes }
+  return { ranges: ranges.build(), remains: claims.remains.build(), length: sb.blocks * sb.blockBytes }
+}
+
+/** Tables have parts that are never read, and nobody has cleared when the file system was made. */
+function noteTableRemains(sb: Superblock, groups: Groups, claims: Claims): void {
+  for (let index = 0; index < sb.groups; index += 1) {
+    for (const { offset, length } of headRemains(sb, index)) claims.noteRemains(offset, length)
+    const { blocksUnused, blockBitmap, inodesUnused, inodeBitmap } = groups.get(index)
+    if (blocksUnused) claims.noteRemains(blockBitmap * sb.blockBytes, sb.blockBytes)
+    if (inodesUnused) claims.noteRemains(inodeBitmap * sb.blockBytes, sb.blockBytes)
+  }
 }

@@ -1,4 +1,5 @@
 import { KiB } from '../../../domain/bytes.ts'
+import { isZero } from '../../is-zero.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
 import { type BlockVisitor, claimResizeInode, visitBlockMap } from './block-map.ts'
@@ -11,6 +12,8 @@ import type { Superblock } from './superblock.ts'
 /** Of an inode table at a time; a multiple of any inode. */
 const SLICE_BYTES = 256 * KiB
 export const RESIZE_INODE = 7
+/** Flags of files with something behind their ends: what is encrypted, whole blocks at a time, and the tree of fs-verity. */
+const BEYOND_END = 0x800 | 0x100000
 
 /**
  * Claims the blocks of every file, folder and table of the file system. The inode tables are the truth: an inode that lives
@@ -25,8 +28,11 @@ export async function claimInodes(volume: Volume, sb: Superblock, groups: Groups
     let usedCount = 0
     for await (const { bytes, slot } of inodeTable(volume, sb, group, used)) {
       const number = index * sb.groupInodes + slot + 1
-      if (!isSet(used, slot)) refuseLiving(bytes, number, slot, group, sb)
-      else {
+      if (!isSet(used, slot)) {
+        refuseLiving(bytes, number, slot, group, sb)
+        const at = group.inodeTable * sb.blockBytes + slot * sb.inodeBytes
+        if (!isZero(bytes)) claims.noteRemains(at, sb.inodeBytes)
+      } else {
         usedCount += 1
         await claimInode(volume, sb, claims, bytes, number)
       }
@@ -105,11 +111,25 @@ async function claimBlocks(volume: Volume, sb: Superblock, claims: Claims, inode
   }
   await visitBlocks(volume, sb, inode, {
     tree: (block) => claims.file({ lastCluster: -1 }, block, 1),
-    run: (_at, block, count, written) => {
+    run: (at, block, count, written) => {
       claims.file(owner, block, count)
       if (!written) claims.noteUnwritten(block, count)
+      else {
+        const needed = Math.min(Math.max(0, neededBytes(inode, sb) - at * sb.blockBytes), count * sb.blockBytes)
+        claims.noteRemains(block * sb.blockBytes + needed, count * sb.blockBytes - needed)
+      }
     }
   })
+}
+
+/** How much of an inode's blocks is ever read. A journal at rest is read no further than its head. */
+function neededBytes(
+  { number, kind, flags, size }: Inode,
+  { firstInode, journalInode, orphanInode, blockBytes }: Superblock
+) {
+  if (number === journalInode) return blockBytes
+  const ends = (kind === 'file' || kind === 'link') && number >= firstInode && number !== orphanInode
+  return ends && (flags & BEYOND_END) === 0 ? size : Infinity
 }
 
 /** Shows the blocks of a file, folder or long link, however they are mapped. Throws Refused. */

@@ -1,5 +1,5 @@
 import type { Range } from '../../../disks/disk.ts'
-import type { Superblock } from './superblock.ts'
+import { SUPERBLOCK_AT, SUPERBLOCK_BYTES, type Superblock } from './superblock.ts'
 
 /** First block of a group. */
 export const groupStart = (sb: Superblock, group: number): number => sb.firstBlock + group * sb.groupBlocks
@@ -43,6 +43,21 @@ export function* groupHead(sb: Superblock, group: number): Generator<Range, void
     if (old + sb.reservedDescriptorBlocks > 0) {
       yield { offset: superblock + 1, length: old + sb.reservedDescriptorBlocks }
     }
+  }
+}
+
+/**
+ * Bytes of a group's head that hold nothing: what follows a superblock in its block, and, but in the first group, the blocks
+ * kept for more descriptors. What stands before the first superblock is a boot loader's.
+ */
+export function* headRemains(sb: Superblock, group: number): Generator<Range, void> {
+  if (!hasSuperblock(sb, group)) return
+  const { blockBytes, reservedDescriptorBlocks: reserved } = sb
+  const block = superblockOf(sb, group)
+  const end = (group === 0 && block === 0 ? SUPERBLOCK_AT : 0) + SUPERBLOCK_BYTES
+  if (end < blockBytes) yield { offset: block * blockBytes + end, length: blockBytes - end }
+  if (group > 0 && !sb.features.metaBg && reserved > 0) {
+    yield { offset: (block + 1 + descriptorBlocks(sb)) * blockBytes, length: reserved * blockBytes }
   }
 }
 

@@ -3,9 +3,10 @@ import { RangesBuilder } from '../../byte-ranges.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
 import type { FileSystemReader } from '../file-system.ts'
+import { Remains } from '../remains.ts'
 import { clearRuns, UnitSet } from '../unit-set.ts'
 import { type BootSector, looksLikeFat, readBootSector } from './boot-sector.ts'
-import { entriesIn, type FolderEntry } from './folder.ts'
+import { deletedIn, entriesIn, type FolderEntry } from './folder.ts'
 import { Table } from './table.ts'
 
 /** A page of the set of clusters in use. */
@@ -27,12 +28,14 @@ export const fat: FileSystemReader = {
     for (const { offset, length } of walk.free()) {
       ranges.add(boot.dataStart + offset * boot.clusterBytes, length * boot.clusterBytes)
     }
-    return { ranges: ranges.build(), length: boot.length }
+    return { ranges: ranges.build(), remains: walk.remains.build(), length: boot.length }
   }
 }
 
 /** Follows every file from the root on. */
 class Walk {
+  /** Of deleted names, and behind the ends of files. */
+  readonly remains = new Remains()
   readonly #volume: Volume
   readonly #boot: BootSector
   readonly #table: Table
@@ -50,12 +53,21 @@ class Walk {
     const { bits, rootStart, rootBytes, rootCluster } = this.#boot
     const folders: number[] = []
     if (bits === 32) folders.push(rootCluster)
-    else for (const entry of entriesIn(await this.#volume.read(rootStart, rootBytes), bits)) this.#take(entry, folders)
+    else {
+      const bytes = await this.#volume.read(rootStart, rootBytes)
+      for (const { offset, length } of deletedIn(bytes)) this.remains.add(rootStart + offset, length)
+      for (const entry of entriesIn(bytes, bits)) this.#take(entry, folders)
+    }
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
       let ended = false
       for (const cluster of this.#chain(folder)) {
-        if (ended) continue
-        const bytes = await this.#volume.read(this.#place(cluster), this.#boot.clusterBytes)
+        const place = this.#place(cluster)
+        if (ended) {
+          this.remains.add(place, this.#boot.clusterBytes)
+          continue
+        }
+        const bytes = await this.#volume.read(place, this.#boot.clusterBytes)
+        for (const { offset, length } of deletedIn(bytes)) this.remains.add(place + offset, length)
         for (const entry of entriesIn(bytes, bits)) {
           if (entry.kind === 'end') ended = true
           else this.#take(entry, folders)
@@ -87,7 +99,13 @@ class Walk {
     if (entry.kind === 'folder') folders.push(entry.cluster)
     if (entry.kind !== 'file') return
     let clusters = 0
-    if (entry.cluster !== 0) for (const _ of this.#chain(entry.cluster)) clusters += 1
+    if (entry.cluster !== 0) {
+      for (const cluster of this.#chain(entry.cluster)) {
+        const used = Math.min(Math.max(0, entry.bytes - clusters * this.#boot.clusterBytes), this.#boot.clusterBytes)
+        this.remains.add(this.#place(cluster) + used, this.#boot.clusterBytes - used)
+        clusters += 1
+      }
+    }
     if (clusters * this.#boot.clusterBytes < entry.bytes) {
       throw new Refused('chain-short', 'a file has fewer clusters than its size needs')
     }

@@ -1,3 +1,5 @@
+import type { Range } from '../../../disks/disk.ts'
+
 const ENTRY_BYTES = 32
 const DELETED = 0xe5
 const LONG_NAME = 0x0f
@@ -9,6 +11,14 @@ export type FolderEntry =
   | { readonly kind: 'file'; readonly cluster: number; readonly bytes: number }
   | { readonly kind: 'folder'; readonly cluster: number }
   | { readonly kind: 'end' }
+
+/** Entries of files that were deleted, but for the byte that says so, and all behind the last entry; in bytes of the part. */
+export function* deletedIn(bytes: Buffer): Generator<Range, void> {
+  for (let at = 0; at + ENTRY_BYTES <= bytes.length; at += ENTRY_BYTES) {
+    if (bytes[at] === 0) return yield { offset: at, length: bytes.length - at }
+    if (bytes[at] === DELETED) yield { offset: at + 1, length: ENTRY_BYTES - 1 }
+  }
+}
 
 /** Files and folders named in a part of a folder, but not the folder itself and the one above it. */
 export function* entriesIn(bytes: Buffer, fatBits: 12 | 16 | 32): Generator<FolderEntry, void> {

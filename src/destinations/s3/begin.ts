@@ -1,0 +1,64 @@
+import type { ByteSource } from '../../domain/bytes.ts'
+import { DestinationError } from '../../domain/destination-errors.ts'
+import type { UploadTarget } from '../destination.ts'
+import type { MultipartCalls } from './multipart.ts'
+import type { Proof } from './send-part.ts'
+
+/** An upload that was just begun, and what will show that the store has its parts. */
+export type BegunUpload = { readonly uploadId: string; readonly proof: Proof }
+
+/** Begins an upload. Where the store's ETags need not be MD5s, it is tried out what else shows which bytes it has. */
+export async function beginUpload(
+  calls: MultipartCalls,
+  target: UploadTarget,
+  signal: AbortSignal
+): Promise<BegunUpload> {
+  const { uploadId, opaque } = await calls.create(target, signal)
+  if (!opaque) return { uploadId, proof: 'etag' }
+  try {
+    return { uploadId, proof: await proofOf(calls, uploadId, signal) }
+  } catch (error) {
+    await calls.abort(uploadId, new AbortController().signal).catch(() => {}) // why it was not begun is what is told
+    throw error
+  }
+}
+
+const PROBE = Buffer.from('Sent to see how parts can be proved. The first part takes its place.\n')
+export const PROBE_BYTES = PROBE.length
+
+/** By parts that the first one of the file will replace: none is completed without it. */
+async function proofOf(calls: MultipartCalls, uploadId: string, signal: AbortSignal): Promise<Proof> {
+  const part = { number: 1, length: PROBE.length }
+  const plain = await calls.sendPart(uploadId, part, once(PROBE), { proof: 'none', signal })
+  if (plain.proved) return 'md5' // so does Ceph, whoever has the key
+  const proof = 'chunks'
+  const changed = calls.sendPart(uploadId, part, once(PROBE), { proof, signal, onItsWay: withOtherByte })
+  if ((await changed.catch(unlessRefused(signal))) !== undefined) return 'none'
+  const signed = calls.sendPart(uploadId, part, once(PROBE), { proof, signal })
+  return (await signed.catch(unlessRefused(signal, isLasting))) === undefined ? 'none' : 'chunks'
+}
+
+const unlessRefused =
+  (signal: AbortSignal, isRefusal = (_error: DestinationError) => true) =>
+  (error: unknown): undefined => {
+    signal.throwIfAborted()
+    if (!(error instanceof DestinationError && isRefusal(error))) throw error
+  }
+
+/** What a store does with signatures that it does not know; anything else may pass. */
+const isLasting = ({ permanent, code }: DestinationError): boolean => permanent || code === 'DEST_INTEGRITY_MISMATCH'
+
+/** Its first frame begins with a line of its own; the byte before its last line break is one of the probe. */
+async function* withOtherByte(body: ByteSource): ByteSource {
+  let isFirst = true
+  for await (const frame of body) {
+    const at = frame.length - 3
+    if (isFirst) frame[at] = (frame[at] ?? 0) ^ 1
+    isFirst = false
+    yield frame
+  }
+}
+
+async function* once(bytes: Uint8Array): ByteSource {
+  yield bytes
+}

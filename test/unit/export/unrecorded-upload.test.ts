@@ -1,0 +1,72 @@
+import { afterAll, expect, it } from 'vitest'
+import type { Destination, UploadTarget } from '../../../src/destinations/destination.ts'
+import { Secret } from '../../../src/domain/secret.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
+import { s3Server } from '../../support/s3-server.ts'
+import { workersOf } from '../../support/workers.ts'
+import { IMAGE, oneTask, testEngine } from './one-task.ts'
+
+const engine = testEngine()
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
+
+const KEY = 'AKIATEST'
+const UPLOADS_THEN = 2
+
+/** Where the path of every URL is a key of a store of this test. */
+function inStore({ destination }: { readonly destination: Destination }, port: number): Destination {
+  const endpoint = `http://127.0.0.1:${port}`
+  const keys = { kind: 's3_static', access_key_id: KEY, secret_access_key: 'a-secret-key', endpoint }
+  const credentials = new Secret(keys)
+  const at = (target: UploadTarget) => ({ ...target, credentials, url: new URL(`s3://exports${target.url.pathname}`) })
+  const { checks, find, read, remove, intend, open, resume, discard } = destination
+  return {
+    ...destination,
+    check() {},
+    checks: (target) => checks(at(target)),
+    find: (target, signal) => find(at(target), signal),
+    read: (target, range, signal) => read(at(target), range, signal),
+    remove: (target, signal) => remove(at(target), signal),
+    ...(intend && { intend: (target: UploadTarget, signal: AbortSignal) => intend(at(target), signal) }),
+    open: (target, signal) => open(at(target), signal),
+    resume: async (target, state, sent, signal) => resume?.(at(target), state, sent, signal),
+    discard: (target, state, signal) => discard(at(target), state, signal)
+  }
+}
+
+it('an upload that a worker has begun and not written down is removed by the next, under any name, and no other is', async () => {
+  await using server = await s3Server({ buckets: ['exports'], keys: { [KEY]: undefined } })
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+  const destination = inStore(workers, server.port)
+  const task = oneTask(destination, engine, { options: { object: { key_template: 'latest.raw' } } })
+  const somebodys = await fetch(`http://127.0.0.1:${server.port}/exports/folder/latest.raw?uploads`, {
+    method: 'POST',
+    headers: { authorization: `Credential=${KEY}/x Signature=${'0'.repeat(64)}` }
+  })
+  const [theirs = ''] = /(?<=<UploadId>)[^<]+/.exec(await somebodys.text()) ?? []
+  const { startTransfer, release } = task.tasks
+  const { open } = destination
+  let begun = 0
+  Object.assign(task.tasks, {
+    startTransfer: async () => {
+      begun = server.uploads.size
+      throw new Error('the worker is dead')
+    },
+    release: () => Promise.reject(new Error('the worker is dead'))
+  })
+  Object.assign(destination, {
+    open: async (target: UploadTarget, signal: AbortSignal) =>
+      Object.assign(await open(target, signal), { abort: async () => [] })
+  })
+  await task.runOnce()
+  expect([begun, server.uploads.size]).toEqual([UPLOADS_THEN, UPLOADS_THEN])
+
+  Object.assign(task.tasks, { startTransfer, release })
+  Object.assign(destination, { open })
+  await task.runOnce()
+
+  expect(task.row).toMatchObject({ status: 'success', result: { bytes: IMAGE.length } })
+  expect([...server.uploads.keys()]).toEqual([theirs])
+  expect(server.objects.get('/exports/folder/latest.raw')?.body.equals(IMAGE)).toBe(true)
+  workers.closeWorkers()
+})
