@@ -184,7 +184,10 @@ describe('the whole service in one process', () => {
     const pids = (await family.stop()).map((one) => one.pid)
     expect(pids).toContain(pid)
     await expect.poll(() => pids.filter(isAlive), { timeout: 15_000 }).toEqual([])
-    expect(await (await again()).ended(id)).toMatchObject({ task_status: 'success', attempt: 2 })
+    const ended = await (await again()).ended(id)
+    expect(ended).toMatchObject({ task_status: 'success' })
+    // The first does not count where it was handed back in between, or its lease ran out before the database was there again.
+    expect([1, 2]).toContain(ended.attempt)
   })
 
   it('waits for no client that never ends', async () => {

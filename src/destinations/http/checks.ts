@@ -45,6 +45,9 @@ const probeOf = (connections: Connections, target: UploadTarget): HttpObject =>
 const NO_ROOM = { skipped: 'the name is so long that none fits beside it' }
 const NOT_PROBED = { skipped: 'what is written could not be removed' }
 
+/** For an attempt that has been told to end. */
+const LAST_REMOVAL_MS = 3_000
+
 const PROBE = Buffer.from('Written to see whether an export can be written here. May be removed.\n')
 
 /**
@@ -61,14 +64,22 @@ async function writeAndRemove(probe: HttpObject, signal: AbortSignal) {
   }
   if (removal !== 'offered') return NOT_PROBED
 
-  const answer = await probe.send(PROBE.length, chunk(PROBE), { 'content-type': 'text/plain' }, signal)
+  const { answer, removed } = await sendAndRemove(probe, signal).catch(async (error: unknown) => {
+    // Canceled or broken off on the way, it may stand there all the same.
+    await probe.remove(AbortSignal.timeout(LAST_REMOVAL_MS)).catch(() => {})
+    throw error
+  })
   const written = answer.status >= 200 && answer.status < 300
-  const removed = await probe.remove(signal)
   if (!written)
     throw probe.nameBytes > MOST_NAME_BYTES && answer.status >= 500
       ? failure('nameTooLong', probe.host, { status: answer.status })
       : refusalFailure(probe.host, answer)
   return removed.length > 0 ? { bytes: PROBE.length } : { bytes: PROBE.length, left: 'the probe could not be removed' }
+}
+
+async function sendAndRemove(probe: HttpObject, signal: AbortSignal) {
+  const answer = await probe.send(PROBE.length, chunk(PROBE), { 'content-type': 'text/plain' }, signal)
+  return { answer, removed: await probe.remove(signal) }
 }
 
 /**

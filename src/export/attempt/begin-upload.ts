@@ -39,7 +39,14 @@ export async function beginUpload(
     await removePartial(attempt)
     const uploadState = await destination.intend?.(target, attempt.signal)
     if (uploadState) await uses.tasks.note(claim, { uploadState, uploadIdentity: null })
-    return { upload: await destination.open(target, attempt.signal), kept: [] }
+    // It may be begun, and its answer come to nobody. The next attempt looks for that itself; where there is none, this one does.
+    const remove = (signal: AbortSignal) => destination.discard(target, uploadState ?? null, signal)
+    attempt.partial = { what: 'the partial upload', remove, resumable: true }
+    const upload = await destination.open(target, attempt.signal).catch((error: unknown) => {
+      if (error instanceof ExportError && error.permanent) attempt.partial = undefined // it was refused
+      throw error
+    })
+    return { upload, kept: [] }
   }
 }
 

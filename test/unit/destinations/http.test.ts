@@ -392,6 +392,24 @@ describe('the write probe', () => {
     expect(harness.server.objects.size).toBe(0)
   })
 
+  it('goes also where its answer is lost', async () => {
+    await using harness = await start()
+    let written = false
+    harness.faults.inject(
+      { kind: 'lose answer' },
+      ({ method }) => {
+        if (method === 'PUT') written = true
+        return method === 'PUT'
+      },
+      9
+    )
+
+    await expect(probe(harness)).rejects.toMatchObject({ permanent: false })
+
+    expect(written).toBe(true)
+    expect(harness.server.objects.size).toBe(0)
+  })
+
   it('that a dead worker has left goes with what else it has left', async () => {
     await using harness = await start()
     const target = harness.target(2)

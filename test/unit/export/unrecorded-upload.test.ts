@@ -1,6 +1,7 @@
 import { afterAll, expect, it } from 'vitest'
 import type { Destination, UploadTarget } from '../../../src/destinations/destination.ts'
 import { Secret } from '../../../src/domain/secret.ts'
+import { CancelRequested } from '../../../src/export/ports.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { s3Server } from '../../support/s3-server.ts'
 import { workersOf } from '../../support/workers.ts'
@@ -68,5 +69,28 @@ it('an upload that a worker has begun and not written down is removed by the nex
   expect(task.row).toMatchObject({ status: 'success', result: { bytes: IMAGE.length } })
   expect([...server.uploads.keys()]).toEqual([theirs])
   expect(server.objects.get('/exports/folder/latest.raw')?.body.equals(IMAGE)).toBe(true)
+  workers.closeWorkers()
+})
+
+it('an upload whose beginning was answered to nobody is removed by its own attempt, where the task is canceled then', async () => {
+  await using server = await s3Server({ buckets: ['exports'], keys: { [KEY]: undefined } })
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+  const destination = inStore(workers, server.port)
+  const task = oneTask(destination, engine)
+  const { open } = destination
+  let begun = 0
+  Object.assign(destination, {
+    open: async (target: UploadTarget, signal: AbortSignal) => {
+      await open(target, signal)
+      begun = server.uploads.size
+      throw new CancelRequested({ by: 'user', reason: null, at: new Date() })
+    }
+  })
+
+  await task.runOnce()
+
+  expect(begun).toBe(1)
+  expect(task.row).toMatchObject({ status: 'failure', failure: { code: 'CANCELED_BY_USER' } })
+  expect(server.uploads.size).toBe(0)
   workers.closeWorkers()
 })
