@@ -14,3 +14,8 @@ export const TiB = 1024 * GiB
 
 /** The smallest multiple of `unit` that is not below `bytes`. */
 export const roundUp = (bytes: number, unit: number): number => Math.ceil(bytes / unit) * unit
+
+/** What is short enough to be sent at once. */
+export async function* oneChunk(bytes: Uint8Array): ByteSource {
+  yield bytes
+}

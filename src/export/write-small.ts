@@ -1,4 +1,5 @@
 import type { Destination, UploadTarget } from '../destinations/destination.ts'
+import { oneChunk } from '../domain/bytes.ts'
 import type { Retries } from '../pipeline/retries.ts'
 
 /**
@@ -18,14 +19,10 @@ export async function writeSmall(
   const run = <T>(call: () => Promise<T>): Promise<T> => (retries ? retries.run(signal, call) : call())
   const upload = await destination.open({ ...target, length, exact: true, virtual: false }, signal)
   try {
-    await run(() => upload.putPart({ number: 1, offset: 0, length }, once(bytes), signal))
+    await run(() => upload.putPart({ number: 1, offset: 0, length }, oneChunk(bytes), signal))
     return (await run(() => upload.commit(signal))).location
   } catch (error) {
     await upload.abort().catch(() => {}) // why it could not be written is what is told
     throw error
   }
-}
-
-async function* once(bytes: Uint8Array) {
-  yield bytes
 }

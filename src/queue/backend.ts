@@ -87,3 +87,7 @@ export async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promi
     work.catch(() => {}) // it may still fail after we stopped waiting
   }
 }
+
+/** Waits no longer for the queue than it is worth: a part of it that cannot be closed goes with the process. */
+export const closed = (closing: Promise<unknown>, log: Log): Promise<unknown> =>
+  withTimeout(closing, QUEUE_TIMEOUT_MS).catch((err) => log.warn({ err }, 'the queue was left as it was'))

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bell, BellsOfSweep, ExportQueue, Log } from '../export/ports.ts'
-import { type BellQueue, openQueue, QUEUE_TIMEOUT_MS, type QueueBackend, reportOutage, withTimeout } from './backend.ts'
+import {
+  type BellQueue,
+  closed,
+  openQueue,
+  QUEUE_TIMEOUT_MS,
+  type QueueBackend,
+  reportOutage,
+  withTimeout
+} from './backend.ts'
 
 const GATHERING_MS = 20
 
@@ -24,9 +32,7 @@ export function createExportQueue(
     async close() {
       await rings.settled()
       closing.abort()
-      await withTimeout(queue.close(), QUEUE_TIMEOUT_MS).catch((err) =>
-        log.warn({ err }, 'the queue was left as it was')
-      )
+      await closed(queue.close(), log)
     }
   }
 }

@@ -1,6 +1,6 @@
 import { WorkerStopping } from '../export/attempt/attempt.ts'
 import type { Log } from '../export/ports.ts'
-import { openWorker, QUEUE_TIMEOUT_MS, type QueueBackend, reportOutage, withTimeout } from './backend.ts'
+import { closed, openWorker, type QueueBackend, reportOutage } from './backend.ts'
 
 const TIDY_MS = 60 * 60 * 1000
 
@@ -33,10 +33,10 @@ export async function startExportWorker(uses: WorkerUses): Promise<{ close(): Pr
     async close() {
       stopping.abort(new WorkerStopping())
       // At once: a worker that still took jobs would answer them with nothing. It waits for the queue, which may not answer.
-      const closed = worker.close()
-      closed.catch(() => {})
+      const closing = worker.close()
+      closing.catch(() => {})
       await Promise.all([...running, sweeper.stop(), tidier.stop()])
-      await withTimeout(closed, QUEUE_TIMEOUT_MS).catch((err) => uses.log.warn({ err }, 'the queue was left as it was'))
+      await closed(closing, uses.log)
       // What was handed back is due, and nobody has rung for it.
       await uses.sweep().catch((err) => uses.log.warn({ err }, 'what was handed back waits for a sweep of others'))
     }

@@ -1,3 +1,4 @@
+import { oneChunk } from '../../domain/bytes.ts'
 import type { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { DestinationCheck, UploadTarget } from '../destination.ts'
@@ -78,7 +79,7 @@ async function writeAndRemove(probe: HttpObject, signal: AbortSignal) {
 }
 
 async function sendAndRemove(probe: HttpObject, signal: AbortSignal) {
-  const answer = await probe.send(PROBE.length, chunk(PROBE), { 'content-type': 'text/plain' }, signal)
+  const answer = await probe.send(PROBE.length, oneChunk(PROBE), { 'content-type': 'text/plain' }, signal)
   return { answer, removed: await probe.remove(signal) }
 }
 
@@ -131,7 +132,3 @@ const ABSENT: readonly number[] = [404, 410]
 
 const isRefusal = (status: number): boolean =>
   status >= 300 && ![...ABSENT, ...UNKNOWN_METHOD].includes(status) && status !== 401 && status !== 403
-
-async function* chunk(bytes: Uint8Array) {
-  yield bytes
-}

@@ -1,4 +1,4 @@
-import type { ByteSource } from '../../domain/bytes.ts'
+import { type ByteSource, oneChunk } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { UploadTarget } from '../destination.ts'
 import type { MultipartCalls } from './multipart.ts'
@@ -29,12 +29,12 @@ export const PROBE_BYTES = PROBE.length
 /** By parts that the first one of the file will replace: none is completed without it. */
 async function proofOf(calls: MultipartCalls, uploadId: string, signal: AbortSignal): Promise<Proof> {
   const part = { number: 1, length: PROBE.length }
-  const plain = await calls.sendPart(uploadId, part, once(PROBE), { proof: 'none', signal })
+  const plain = await calls.sendPart(uploadId, part, oneChunk(PROBE), { proof: 'none', signal })
   if (plain.proved) return 'md5' // so does Ceph, whoever has the key
   const proof = 'chunks'
-  const changed = calls.sendPart(uploadId, part, once(PROBE), { proof, signal, onItsWay: withOtherByte })
+  const changed = calls.sendPart(uploadId, part, oneChunk(PROBE), { proof, signal, onItsWay: withOtherByte })
   if ((await changed.catch(unlessRefused(signal))) !== undefined) return 'none'
-  const signed = calls.sendPart(uploadId, part, once(PROBE), { proof, signal })
+  const signed = calls.sendPart(uploadId, part, oneChunk(PROBE), { proof, signal })
   return (await signed.catch(unlessRefused(signal, isLasting))) === undefined ? 'none' : 'chunks'
 }
 
@@ -57,8 +57,4 @@ async function* withOtherByte(body: ByteSource): ByteSource {
     isFirst = false
     yield frame
   }
-}
-
-async function* once(bytes: Uint8Array): ByteSource {
-  yield bytes
 }

@@ -1,4 +1,4 @@
-import { type ByteSource, MiB } from '../../domain/bytes.ts'
+import { type ByteSource, MiB, oneChunk } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { StreamHash } from '../../hashing/hashers.ts'
 import type { Connections } from '../connection.ts'
@@ -69,7 +69,7 @@ export class Account {
     return this.#withRenewal(signal, async (login) => {
       const bytes = request.bytes ?? new Uint8Array()
       const prepared = await this.#prepare(login, request, signal)
-      return put({ ...prepared, length: bytes.length, ...(bytes.length > 0 && { body: once(bytes) }) })
+      return put({ ...prepared, length: bytes.length, ...(bytes.length > 0 && { body: oneChunk(bytes) }) })
     })
   }
 
@@ -174,10 +174,6 @@ const patient = (connections: Connections, answerMs: number): Connections => ({
   ...connections,
   limits: { ...connections.limits, answerMs }
 })
-
-async function* once(bytes: Uint8Array): ByteSource {
-  yield bytes
-}
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted()

@@ -1,4 +1,4 @@
-import { MiB } from '../../domain/bytes.ts'
+import { MiB, oneChunk } from '../../domain/bytes.ts'
 import type { Connections } from '../connection.ts'
 import { failure } from '../failures.ts'
 import { get } from '../get.ts'
@@ -68,7 +68,7 @@ class KeystoneCalls {
       ...this.#request('/auth/tokens?nocatalog', { 'content-type': 'application/json' }, connections),
       method: 'POST',
       length: bytes.length,
-      body: once(bytes)
+      body: oneChunk(bytes)
     })
     const token = answer.headers['x-subject-token']
     if (answer.status !== 201 || typeof token !== 'string') throw loginFailure(this.#url.host, answer)
@@ -135,8 +135,4 @@ const tokenIn = (body: string): Token => (jsonIn(body) as { readonly token?: Tok
 function timeOf(text: string | undefined): number | undefined {
   const time = Date.parse(text ?? '')
   return Number.isNaN(time) ? undefined : time
-}
-
-async function* once(bytes: Uint8Array) {
-  yield bytes
 }
