@@ -19,6 +19,9 @@ export abstract class ExportError extends Error {
   }
 }
 
+/** Whether trying again cannot help. Of what nobody expected that is not known, so it may. */
+export const isPermanent = (error: unknown): boolean => error instanceof ExportError && error.permanent
+
 /** The image's bytes may not be trusted, or are not what was declared. `rule` is stable and names the check. */
 export class ImageUnsafe extends ExportError {
   readonly code = 'IMAGE_UNSAFE'

@@ -1,5 +1,5 @@
 import type { SentPart, Upload, UploadTarget } from '../../destinations/destination.ts'
-import { ExportError } from '../../domain/errors.ts'
+import { isPermanent } from '../../domain/errors.ts'
 import type { BegunPart, Log, TaskStore } from '../ports.ts'
 import type { Attempt } from './attempt.ts'
 import { mayGoOn, removePartial } from './earlier-attempts.ts'
@@ -43,7 +43,7 @@ export async function beginUpload(
     const remove = (signal: AbortSignal) => destination.discard(target, uploadState ?? null, signal)
     attempt.partial = { what: 'the partial upload', remove, resumable: true }
     const upload = await destination.open(target, attempt.signal).catch((error: unknown) => {
-      if (error instanceof ExportError && error.permanent) attempt.partial = undefined // it was refused
+      if (isPermanent(error)) attempt.partial = undefined // it was refused
       throw error
     })
     return { upload, kept: [] }
@@ -70,7 +70,7 @@ async function resume(
   } catch (err) {
     signal.throwIfAborted()
     // What may pass is worth waiting for. What will not, such as keys that may not list, must not stop a new upload.
-    if (!(err instanceof ExportError && err.permanent)) throw err
+    if (!isPermanent(err)) throw err
     log.warn({ ...about, err }, 'upload cannot be gone on with')
     return undefined
   }

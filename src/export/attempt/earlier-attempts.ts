@@ -1,5 +1,5 @@
 import type { Removed } from '../../destinations/destination.ts'
-import { ExportError } from '../../domain/errors.ts'
+import { isPermanent } from '../../domain/errors.ts'
 import { isOurs } from '../checks/collision.ts'
 import type { Committed } from '../proof/prove.ts'
 import { NO_FILE, uploadTarget } from '../upload-target.ts'
@@ -76,7 +76,7 @@ async function removeLeftovers({ claim, cleanup, signal }: Attempt, job: ExportJ
   } catch (error) {
     if (claim.cancel) signal.throwIfAborted() // another worker can do it
     // Where nothing was written down there is most likely nothing, and some keys may not look.
-    if (!claim.uploadState && error instanceof ExportError && error.permanent) return
+    if (!claim.uploadState && isPermanent(error)) return
     cleanup.failed(LEFTOVERS, error)
     // Sending more would make us forget it; an attempt that may only end the task ends it all the same.
     if (!claim.spent && !claim.cancel) throw error

@@ -1,5 +1,5 @@
 import { VerifyFailed } from '../../domain/export-errors.ts'
-import { CancelRequested, LeaseLost } from '../ports.ts'
+import { CancelRequested, type Claim, LeaseLost } from '../ports.ts'
 import { Attempt, type AttemptTimes, WorkerStopping } from './attempt.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import { type Ending, endingOf } from './endings.ts'
@@ -28,8 +28,9 @@ export function runNextExport(uses: RunUses) {
     const claim = await uses.tasks.claimDue(uses.workerId)
     if (!claim) return 'idle'
     using attempt = new Attempt(claim, claimedAt, { ...uses, stopping })
-    const about = { taskId: claim.task.id, attempt: claim.task.attempts }
-    uses.log.info(about, 'export started')
+    const { imageId, exportFormat } = claim.task.request
+    const about = aboutOf(claim)
+    uses.log.info({ ...about, image: imageId, format: exportFormat }, 'export started')
     try {
       const result = await runAttempt(uses, attempt)
       await writeDown(uses, attempt)
@@ -42,6 +43,8 @@ export function runNextExport(uses: RunUses) {
     return 'ran'
   }
 }
+
+const aboutOf = ({ task }: Claim) => ({ taskId: task.id, attempt: task.attempts, project: task.owner })
 
 /** What an ended attempt has to say besides its outcome. */
 async function writeDown({ tasks }: RunUses, { claim, warnings, cleanup }: Attempt): Promise<void> {
@@ -56,7 +59,7 @@ async function settle(uses: RunUses, attempt: Attempt, error: unknown): Promise<
   const cause = causeOf(attempt, error)
   await abandon(attempt, endingOf(cause, claim, phase), cause)
   const ending = endingOf(cause, claim, phase, cleanup.report)
-  const about = { taskId: claim.task.id, attempt: claim.task.attempts }
+  const about = aboutOf(claim)
   try {
     if (ending.status === 'lost') {
       uses.log.warn({ ...about, err: cause }, 'export lost to another worker')

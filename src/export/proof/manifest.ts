@@ -1,6 +1,6 @@
 import type { Destination, UploadTarget } from '../../destinations/destination.ts'
 import { KiB } from '../../domain/bytes.ts'
-import { ExportError } from '../../domain/errors.ts'
+import { isPermanent } from '../../domain/errors.ts'
 import type { ScrubReport } from '../../domain/scrub-report.ts'
 import type { ExportRequest, SentFile, Verified } from '../../domain/task.ts'
 import type { SourceIdentity } from '../ports.ts'
@@ -101,7 +101,7 @@ export async function readSmall(
     return Buffer.concat(chunks).toString('utf8')
   } catch (error) {
     signal.throwIfAborted()
-    if (error instanceof ExportError && error.permanent) return undefined
+    if (isPermanent(error)) return undefined
     throw error
   }
 }

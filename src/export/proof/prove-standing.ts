@@ -1,5 +1,5 @@
 import { failure } from '../../destinations/failures.ts'
-import { ExportError } from '../../domain/errors.ts'
+import { isPermanent } from '../../domain/errors.ts'
 import { VerifyFailed } from '../../domain/export-errors.ts'
 import type { VerifyLevel } from '../../domain/export-options.ts'
 import type { ExportResult, SentFile, Task } from '../../domain/task.ts'
@@ -96,7 +96,7 @@ export async function takeStanding(
     attempt.takeBack = takingBack(destination, target, result.sidecars)
     return result
   } catch (error) {
-    const isOther = error instanceof VerifyFailed || (error instanceof ExportError && error.permanent)
+    const isOther = error instanceof VerifyFailed || isPermanent(error)
     if (!isOther) throw error
     uses.log.info(
       { taskId: claim.task.id, err: error },

@@ -1,6 +1,6 @@
 import type { Destination, UploadTarget } from '../../destinations/destination.ts'
 import type { Disk } from '../../disks/disk.ts'
-import { ExportError } from '../../domain/errors.ts'
+import { isPermanent } from '../../domain/errors.ts'
 import { VerifyFailed, VerifyImpossible } from '../../domain/export-errors.ts'
 import type { Checksum, VerifyLevel } from '../../domain/export-options.ts'
 import type { SentFile, Verified, Warning } from '../../domain/task.ts'
@@ -116,7 +116,7 @@ async function readable<T>(signal: AbortSignal, read: () => Promise<T>): Promise
     return await read()
   } catch (cause) {
     signal.throwIfAborted()
-    if (cause instanceof ExportError && cause.permanent) throw new VerifyImpossible({ cause })
+    if (isPermanent(cause)) throw new VerifyImpossible({ cause })
     throw cause
   }
 }
