@@ -1,7 +1,4 @@
-import { open, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { KiB, MiB } from '../src/domain/bytes.ts'
 import type { Fault } from './fault.ts'
 import { PROCESS_FAULTS } from './process-faults.ts'
 import type { Random } from './random.ts'
@@ -23,11 +20,9 @@ const OTHER_FAULTS = {
   'the disk for files that wait for their download is full': {
     perMinute: 0.7,
     async happen({ ground, random }) {
-      if (!ground.smallDisk) return
-      const ballast = join(ground.dataDir, 'exports', 'ballast')
-      await fill(ballast)
+      await ground.stagingDisk?.fill()
       await sleep(random.integer(2000, 5000))
-      await rm(ballast, { force: true })
+      await ground.stagingDisk?.free()
     }
   },
   'a project cancels everything': {
@@ -47,17 +42,6 @@ const OTHER_FAULTS = {
 export const FAULTS = { ...PROCESS_FAULTS, ...SERVER_FAULTS, ...OTHER_FAULTS }
 
 export type FaultName = keyof typeof FAULTS
-
-/** Writes until there is no room. */
-async function fill(path: string): Promise<void> {
-  await using file = await open(path, 'w')
-  for (const length of [MiB, 4 * KiB]) {
-    const zeros = Buffer.alloc(length)
-    await (async () => {
-      while ((await file.write(zeros)).bytesWritten === length);
-    })().catch(() => {})
-  }
-}
 
 type Planned = { readonly atMs: number; readonly name: FaultName }
 

@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { migrate } from '../src/postgres/migrate.ts'
 import { freePorts } from '../test/peers/servers/processes.ts'
 import { Api } from './api.ts'
@@ -14,17 +12,14 @@ import { type Line, openLine } from './line.ts'
 import type { Random } from './random.ts'
 import { emptyQueueTables, type RedisServer, type Server, startPostgres, startRedis } from './servers.ts'
 import { type Death, Slot } from './slots.ts'
+import { SmallDisk } from './small-disk.ts'
 import { openStores, type Stores } from './stores.ts'
-
-const run = promisify(execFile)
 
 /** Of libfaketime, which Debian's package of that name brings. */
 const FAKETIME = [
   '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1',
   '/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1'
 ]
-/** For all that is kept for download, which nobody fetches before the end. */
-const STAGING_MIB = 2048
 
 /** A process of the service, and its own lines to the servers. */
 export type Post = {
@@ -52,8 +47,8 @@ export type Ground = {
   /** Where the next life of a worker is to crash. */
   crashNextAt(choose: (program: 'http' | 'worker') => string | undefined): void
   flushQueue(): Promise<void>
-  /** The staging area is a disk of its own, that can be filled. */
-  readonly smallDisk: boolean
+  /** The disk of the staging area, where it has one of its own. */
+  readonly stagingDisk: SmallDisk | undefined
   /** What cannot be done here, and why. */
   readonly missing: readonly string[]
   [Symbol.asyncDispose](): Promise<void>
@@ -83,8 +78,8 @@ export async function prepareGround(options: GroundOptions, random: Random): Pro
   const missing: string[] = []
 
   const staging = await part('data/exports')
-  const smallDisk = await mountSmallDisk(staging)
-  if (smallDisk) opened.defer(() => run('umount', ['-l', staging]).then(() => {}))
+  const stagingDisk = await SmallDisk.mount(staging)
+  if (stagingDisk) opened.use(stagingDisk)
   else missing.push('a full disk: a tmpfs cannot be mounted here, which takes root')
   const faketime = FAKETIME.find((path) => existsSync(path))
   if (!faketime) missing.push('clock jumps: libfaketime is not installed (apt-get install libfaketime)')
@@ -153,17 +148,11 @@ export async function prepareGround(options: GroundOptions, random: Random): Pro
       crashAt = choose
     },
     flushQueue: () => (redis ? redis.command((client) => client.flushall()) : emptyQueueTables(history.pool)),
-    smallDisk,
+    stagingDisk,
     missing,
     [Symbol.asyncDispose]: () => all.disposeAsync()
   }
 }
-
-const mountSmallDisk = (path: string): Promise<boolean> =>
-  run('mount', ['-t', 'tmpfs', '-o', `size=${STAGING_MIB}m,mode=0700`, 'tmpfs', path]).then(
-    () => true,
-    () => false
-  )
 
 /** The file is read again every second, so that the clock can jump under a process that runs. */
 const clockOf = (file: string) => ({
