@@ -37,7 +37,9 @@ export function describeApi(app: FastifyInstance): void {
     },
     transformObject: (made) => withComponents('openapiObject' in made ? made.openapiObject : {})
   })
-  app.register(fastifySwaggerUi, { routePrefix: DOCS })
+  // Without the bar on top, which is the library's.
+  const page = { uiConfig: { layout: 'BaseLayout' }, theme: { title: 'glance-export' } }
+  app.register(fastifySwaggerUi, { routePrefix: DOCS, ...page })
   app.register(async (scope) => {
     scope.get('/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, async () => app.swagger())
   })
