@@ -7,6 +7,8 @@ const ERRNO = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDO
 /** The driver has no code for these. */
 const MESSAGES = new Set([
   'timeout exceeded when trying to connect',
+  'timeout expired',
+  'Connection terminated due to connection timeout',
   'Connection terminated unexpectedly',
   'Client has encountered a connection error and is not queryable'
 ])

@@ -179,6 +179,7 @@ async function untilReady(cluster: string, server: Server): Promise<void> {
 /** Looked for at every start: the first one may have been cut off after its cluster was made. */
 async function ensureDatabase(socketFolder: string): Promise<void> {
   const client = new Client({ connectionString: databaseUrl(socketFolder, 'postgres') })
+  client.on('error', () => {}) // who asks is told; without a listener it would end the process
   await client.connect()
   try {
     const { rowCount } = await client.query(`select from pg_database where datname = 'glance_export'`)

@@ -5,6 +5,7 @@ import pg from 'pg'
 
 const MIGRATIONS = new URL('../../migrations/', import.meta.url)
 const TABLE = 'schema_migrations'
+const CONNECT_MS = 5_000
 
 /** The database was migrated by a newer release than this one, or not yet by this one. */
 export class SchemaMismatch extends Error {
@@ -60,7 +61,12 @@ function refuseUnknown(unknown: readonly string[]): void {
 }
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'glance-export migrate' })
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_MS,
+    application_name: 'glance-export migrate'
+  })
+  client.on('error', () => {}) // who asks is told; without a listener it would end the process
   await client.connect()
   try {
     return await work(client)

@@ -95,7 +95,7 @@ function sentenceFor(error: unknown): string | undefined {
   const { code, path, syscall, port } = error as NodeJS.ErrnoException & { port?: number }
   if (code === 'EADDRINUSE') return `PORT ${port} is taken: stop what listens there, or choose another.`
   if (syscall === 'connect' || isDatabaseTrouble(error))
-    return `The PostgreSQL of DATABASE_URL cannot be reached or used (${code}): start it, or correct the URL.`
+    return `The PostgreSQL of DATABASE_URL cannot be reached or used (${code ?? error.message}): start it, or correct the URL.`
   if (path && code)
     return `${path} cannot be used (${code}): correct the setting that names it, or what this user may do there.`
   return undefined
