@@ -7,7 +7,7 @@ import { EmbeddedPostgresError } from '../embedded/postgres-error.ts'
 import { createLogger } from '../logger.ts'
 import { SchemaMismatch } from '../postgres/migrate.ts'
 import { KeyFileInvalid } from '../vault/key-file.ts'
-import { keepMemoryToOurselves } from './memory.ts'
+import { giveBackWhatStartingTook, keepMemoryToOurselves } from './memory.ts'
 
 /** Parts started so far; they are closed in the opposite order, whether the start succeeded or not. */
 export class Parts {
@@ -61,6 +61,7 @@ export const runService = (
     })
     try {
       await start(config, log, parts)
+      giveBackWhatStartingTook()
     } catch (error) {
       await parts.close().catch(() => {}) // what went wrong first is what has to be said
       throw error
