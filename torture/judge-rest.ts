@@ -79,6 +79,8 @@ export async function judgeService(evidence: RestEvidence, verdict: Verdict): Pr
   for (const name of await readdir(logs)) {
     const text = await readFile(join(logs, name), 'utf8')
     verdict.look('no secret is in a log', text.includes(SECRET_KEY) && name)
+    const fatal = /^{"level":60,.*$/m.exec(text)?.[0]
+    verdict.look('nothing ends a process that nobody expected', fatal !== undefined && `${name}: ${fatal}`)
   }
 }
 
