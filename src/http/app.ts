@@ -109,7 +109,7 @@ export function buildApp(parts: AppParts): FastifyInstance {
   answerUnknown(app)
   app.addHook('onSend', readRefusedBody)
   app.addHook('onResponse', async (request, reply) => logRequest(request.log, request, reply))
-  describeApi(app)
+  describeApi(app, parts.publicUrl)
 
   const exportSchemas = exportRequestSchemas(parts.formats, parts.credentialSchemas)
   app.register(async (json) => {

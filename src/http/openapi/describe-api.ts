@@ -9,8 +9,11 @@ const DESCRIPTION = `Takes images of virtual machines out of a cloud: Glance's t
 Create a task, then poll it until \`task_status\` is \`success\` or \`failure\`. The image cannot be deleted meanwhile. Credentials
 are sealed at once, never returned, and wiped when the task ends.`
 
-/** Describes the routes that are registered after it: `/openapi.json` and a page to try them at `/docs`. */
-export function describeApi(app: FastifyInstance): void {
+/**
+ * Describes the routes that are registered after it: `/openapi.json` and a page to try them at `/docs`.
+ * @param publicUrl whose path is in front of theirs, where a proxy takes it away
+ */
+export function describeApi(app: FastifyInstance, publicUrl: () => string): void {
   app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
@@ -20,7 +23,6 @@ export function describeApi(app: FastifyInstance): void {
         description: DESCRIPTION,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
       },
-      servers: [{ url: '/', description: 'This service' }],
       tags: [
         { name: 'tasks', description: 'Exports' },
         { name: 'exports', description: 'Files to download by temporary URL' },
@@ -35,7 +37,10 @@ export function describeApi(app: FastifyInstance): void {
       },
       security: [{ token: [] }]
     },
-    transformObject: (made) => withComponents('openapiObject' in made ? made.openapiObject : {})
+    transformObject: (made) => {
+      const servers = [{ url: new URL(publicUrl()).pathname, description: 'This service' }]
+      return withComponents('openapiObject' in made ? { ...made.openapiObject, servers } : {})
+    }
   })
   // Without the bar on top, which is the library's.
   const page = { uiConfig: { layout: 'BaseLayout' }, theme: { title: 'glance-export' } }

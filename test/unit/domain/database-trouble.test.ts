@@ -10,7 +10,11 @@ it.each([
   ['a server that is read only', { code: '25006' }, true],
   ['a socket that nobody listens on', { code: 'ECONNREFUSED', syscall: 'connect' }, true],
   ['a connection that broke before', new Error('Client has encountered a connection error and is not queryable'), true],
-  ['a server that takes a connection and says nothing', new Error('Connection terminated due to connection timeout'), true],
+  [
+    'a server that takes a connection and says nothing',
+    new Error('Connection terminated due to connection timeout'),
+    true
+  ],
   ['a file that is not there', { code: 'ENOENT', syscall: 'open' }, false],
   ['a value that a column does not take', { code: '22P02' }, false],
   ['an error of ours', new TypeError('undefined is not a function'), false]

@@ -17,6 +17,15 @@ describe('discovery', () => {
     expect(new Set(listed.map(({ links }) => links[0]?.href))).toEqual(new Set(['http://images.example.com:9292/v2/']))
   })
 
+  test.each([
+    ['http://images.example.com:9292', '/'],
+    ['https://cloud.example.com/exports', '/exports']
+  ])('the API at %s is described as being below %s', async (url, path) => {
+    const at = appOver(new MemoryService(), { publicUrl: () => url })
+
+    expect((await at.inject({ url: '/openapi.json' })).json().servers[0].url).toBe(path)
+  })
+
   test.each(['/v2.0/tasks', '/v2.9/tasks', '/v2.15/tasks?limit=1'])('%s is /v2/tasks', async (url) => {
     expect((await app.inject({ url, headers: member })).json()).toHaveProperty('tasks')
   })
