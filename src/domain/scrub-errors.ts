@@ -101,6 +101,21 @@ export class SecretsFound extends ExportError {
   }
 }
 
+/** The machine in which guests are changed does not start on this worker, which says nothing of the guest. */
+export class ScrubApplianceFailed extends ExportError {
+  readonly code = 'SCRUB_APPLIANCE_FAILED'
+  readonly permanent = false
+  readonly actor = 'operator'
+
+  constructor(options?: ErrorOptions) {
+    super(
+      'The guest could not be scrubbed: the appliance does not start on the worker. Nothing was exported; ' +
+        'the operator has to look at libguestfs there.',
+      options
+    )
+  }
+}
+
 /** The worker's disk has no room for what a scrub changes. */
 export class ScratchFull extends ExportError {
   readonly code = 'SCRATCH_FULL'

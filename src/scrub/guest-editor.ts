@@ -37,6 +37,6 @@ export type Edited = {
  */
 export interface GuestEditor {
   readonly name: 'fast' | 'appliance'
-  /** @throws Refused where this guest is not for it; ScrubFailed where a tool did what it should not; the signal's reason */
+  /** @throws Refused where this guest is not for it; ScrubApplianceFailed, ScrubDiskKeyWrong; the signal's reason */
   edit(disk: OverlayDisk, edit: Edit, signal: AbortSignal): Promise<Edited>
 }

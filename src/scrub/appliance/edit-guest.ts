@@ -1,6 +1,8 @@
+import { ScrubApplianceFailed } from '../../domain/scrub-errors.ts'
 import type { StepReport } from '../../domain/scrub-report.ts'
 import type { Edit, Edited } from '../guest-editor.ts'
 import type { NbdServer } from '../nbd/server.ts'
+import { Refused } from '../refused.ts'
 import type { ScrubStep } from '../scrub-step.ts'
 import { ApplianceFiles } from './appliance-files.ts'
 import { FileChanger } from './change-files.ts'
@@ -22,7 +24,10 @@ export type Session = {
 /** Opening LUKS takes up to 1 GiB, see cryptsetup-luksFormat(8), "--pbkdf-memory"; the rest is for the machine. */
 const MEMORY_FOR_KEYS_MIB = 2048
 
-/** One guest from the start of the appliance to its end. Files of Windows are looked at, and not changed. */
+/**
+ * One guest from the start of the appliance to its end. Files of Windows are looked at, and not changed.
+ * @throws ScrubApplianceFailed where it does not start; Refused
+ */
 export async function editGuest(session: Session, edit: Edit, signal: AbortSignal): Promise<Edited> {
   const { fish, server, folder } = session
   if (edit.diskKey) await fish.ask(commandLine('set-memsize', String(MEMORY_FOR_KEYS_MIB)))
@@ -31,7 +36,9 @@ export async function editGuest(session: Session, edit: Edit, signal: AbortSigna
   // Else what is free in pieces of less than 4 KiB is never trimmed.
   await fish.ask(commandLine('config', '-global', 'scsi-hd.discard_granularity=512'))
   await attachZeros(fish)
-  await fish.ask('run')
+  await fish.ask('run').catch((cause: unknown) => {
+    throw cause instanceof Refused ? new ScrubApplianceFailed({ cause }) : cause
+  })
   const all = await mountables(fish, edit.diskKey)
   const { root, ...guest } = await findGuest(fish, all, folder)
   const isLinux = guest.kind === 'linux'

@@ -26,10 +26,10 @@ export const everyStep = (work: string): Edit => ({
 })
 
 /** Scrubs a disk for somebody who wants all of it, and takes it as it is where that cannot be had. */
-export async function scrubOrSkip(disk: Disk, work: string) {
+export async function scrubOrSkip(disk: Disk, work: string, cache: string = SETTINGS.cache) {
   const plan = planScrub({ profile: 'generalize', on_unrecognized_os: 'skip' }, undefined, RULES, scrubSteps())
   const uses = {
-    editors: [appliance(SETTINGS)],
+    editors: [appliance({ ...SETTINGS, cache })],
     fileSystems: fileSystems(),
     overlay: createOverlay,
     folder: async (name: string) => {
