@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
 import { statfs } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { MiB } from '../src/domain/bytes.ts'
 
 const run = promisify(execFile)
 /** Of the machine's memory, of which it takes no more than what is kept there: nobody fetches that before the end. */
 const ROOMY = '50%'
+const MOST_SPARE_MIB = 1024
 
 /** A file system in memory that can be made to have no room, however much lies in it. */
 export class SmallDisk implements AsyncDisposable {
@@ -22,13 +24,13 @@ export class SmallDisk implements AsyncDisposable {
     )
   }
 
-  /** Takes away what room there is. */
-  async fill(tries = 10): Promise<void> {
+  /** Takes away what room there is, but for what others take while that is done. */
+  async fill(spareMiB = 1): Promise<void> {
     const { blocks, bfree, bsize } = await statfs(this.#path)
-    const used = Math.max(1, blocks - bfree) * bsize // none is no limit, see tmpfs(5)
-    await this.#resize(String(used)).catch((error: unknown) => {
-      if (tries === 1) throw error
-      return this.fill(tries - 1) // more was written meanwhile
+    const size = (blocks - bfree) * bsize + spareMiB * MiB
+    await this.#resize(String(size)).catch((error: unknown) => {
+      if (spareMiB >= MOST_SPARE_MIB) throw error
+      return this.fill(2 * spareMiB)
     })
   }
 

@@ -21,6 +21,8 @@ export type Fault =
   | { readonly kind: 'endless answer'; readonly status: number }
   /** Hands the request on and breaks the connection instead of answering. */
   | { readonly kind: 'lose answer' }
+  /** Hands the request on at once, and its answer so much later. */
+  | { readonly kind: 'late answer'; readonly afterMs: number }
   /** Flips a bit of the body at that place on the way. */
   | { readonly kind: 'corrupt'; readonly atByte: number }
   /** Hands on that many bytes of the body only, as if they were all. */
@@ -165,8 +167,12 @@ function handOn(
     for (const [name, value] of Object.entries({ ...answer.headers, ...changed })) {
       if (value !== undefined) response.setHeader(name, value)
     }
-    response.writeHead(answer.statusCode ?? 502)
-    answer.pipe(response)
+    const hand = () => {
+      response.writeHead(answer.statusCode ?? 502)
+      answer.pipe(response)
+    }
+    if (fault?.kind === 'late answer') setTimeout(hand, fault.afterMs)
+    else hand()
   })
   upstream.on('error', broken)
   request.on('aborted', () => upstream.destroy())

@@ -7,20 +7,36 @@ import type { Proof } from './send-part.ts'
 /** An upload that was just begun, and what will show that the store has its parts. */
 export type BegunUpload = { readonly uploadId: string; readonly proof: Proof }
 
-/** Begins an upload. Where the store's ETags need not be MD5s, it is tried out what else shows which bytes it has. */
+/** For the answer of a call though its signal has fired: what nobody hears of, nobody removes. */
+const PATIENCE_MS = 3_000
+
+/**
+ * Begins an upload. Where the store's ETags need not be MD5s, it is tried out what else shows which bytes it has. When the signal
+ * fires meanwhile, the upload is removed.
+ */
 export async function beginUpload(
   calls: MultipartCalls,
   target: UploadTarget,
   signal: AbortSignal
 ): Promise<BegunUpload> {
-  const { uploadId, opaque } = await calls.create(target, signal)
-  if (!opaque) return { uploadId, proof: 'etag' }
+  signal.throwIfAborted()
+  const { uploadId, opaque } = await calls.create(target, patient(signal))
   try {
-    return { uploadId, proof: await proofOf(calls, uploadId, signal) }
+    signal.throwIfAborted()
+    return { uploadId, proof: opaque ? await proofOf(calls, uploadId, signal) : 'etag' }
   } catch (error) {
     await calls.abort(uploadId, new AbortController().signal).catch(() => {}) // why it was not begun is what is told
     throw error
   }
+}
+
+/** Fires some time after `signal` does. */
+export function patient(signal: AbortSignal): AbortSignal {
+  const late = new AbortController()
+  signal.addEventListener('abort', () => setTimeout(() => late.abort(signal.reason), PATIENCE_MS).unref(), {
+    once: true
+  })
+  return late.signal
 }
 
 const PROBE = Buffer.from('Sent to see how parts can be proved. The first part takes its place.\n')

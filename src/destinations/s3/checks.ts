@@ -2,7 +2,7 @@ import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { DestinationCheck, UploadTarget } from '../destination.ts'
 import { failure, orElse } from '../failures.ts'
-import { beginUpload } from './begin.ts'
+import { beginUpload, patient } from './begin.ts'
 import type { MultipartCalls } from './multipart.ts'
 import { wrongOption } from './object-options.ts'
 import { MAX_OBJECT_BYTES, type PartPlan, planOf } from './parts.ts'
@@ -44,7 +44,7 @@ export function storeChecks(
       run: async (signal) => {
         const calls = await callsFor()
         const { uploadId, proof } = await beginUpload(calls, target, signal)
-        await calls.abort(uploadId, signal)
+        await calls.abort(uploadId, patient(signal))
         return proof === 'none' ? { integrity: 'read back whole: nothing else shows which bytes arrive' } : undefined
       }
     }

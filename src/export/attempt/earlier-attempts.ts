@@ -3,7 +3,7 @@ import { isPermanent } from '../../domain/errors.ts'
 import { isOurs } from '../checks/collision.ts'
 import type { Committed } from '../proof/prove.ts'
 import { NO_FILE, uploadTarget } from '../upload-target.ts'
-import type { Attempt } from './attempt.ts'
+import type { Attempt, PartialUpload } from './attempt.ts'
 import type { ExportJob } from './export-job.ts'
 
 /** What an attempt before this one has finished sending, if it stands complete at its place: its worker died after that. */
@@ -41,9 +41,16 @@ export async function removeAll(attempt: Attempt, job: ExportJob): Promise<void>
  * is removed.
  */
 export async function takeOver(attempt: Attempt, job: ExportJob): Promise<void> {
-  if (mayGoOn(job)) attempt.partial = { what: LEFTOVERS, remove: (signal) => discard(job, signal), resumable: true }
+  if (mayGoOn(job)) attempt.partial = leftoversOf(job)
   else await removeLeftovers(attempt, job)
 }
+
+/** What stands at the destination of a task that nobody may have heard of; for the next attempt, where there is one. */
+export const leftoversOf = (job: ExportJob): PartialUpload => ({
+  what: LEFTOVERS,
+  remove: (signal) => discard(job, signal),
+  resumable: true
+})
 
 /** Whether what an earlier attempt has sent is of use to this one; only the file itself tells for sure. */
 export const mayGoOn = ({ claim, destination }: Pick<ExportJob, 'claim' | 'destination'>): boolean =>

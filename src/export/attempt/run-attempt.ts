@@ -1,3 +1,4 @@
+import { isPermanent } from '../../domain/errors.ts'
 import { ImageNotFound } from '../../domain/image-errors.ts'
 import type { ExportResult, Task } from '../../domain/task.ts'
 import type { ScrubPlan } from '../../scrub/profiles.ts'
@@ -9,7 +10,7 @@ import { prove } from '../proof/prove.ts'
 import { proveReused, takeStanding } from '../proof/prove-standing.ts'
 import { scrubPlanOf, toldProperties } from '../scrub-policy.ts'
 import { type Attempt, DeadlinePassed } from './attempt.ts'
-import { committedBefore, removeAll, removePartial, takeOver } from './earlier-attempts.ts'
+import { committedBefore, leftoversOf, removeAll, removePartial, takeOver } from './earlier-attempts.ts'
 import { type ExportJob, type ExportJobUses, exportJob } from './export-job.ts'
 import { planFile } from './file-plan.ts'
 import { openSource } from './open-source.ts'
@@ -91,7 +92,13 @@ async function preflight(
     if (check.id === 'dest.limits' && attempt.partial) continue // what was sent takes its room already
     attempt.enter(/^(?:image|format)\./.test(check.id) ? 'inspecting' : 'preflight')
     const limitMs = check.id.startsWith('dest.') ? DESTINATION_CHECK_MS : undefined
-    const { warning } = await runCheck(check, limitMs, attempt.signal)
+    const { warning } = await runCheck(check, limitMs, attempt.signal).catch((error: unknown) => {
+      // The probe may have been written, and the answer come to nobody.
+      if (check.id === 'dest.write_probe' && !isPermanent(error)) {
+        attempt.partial ??= { ...leftoversOf({ claim, ...job }), what: 'the write probe' }
+      }
+      throw error
+    })
     if (warning) attempt.warnings.push(warning)
   }
   const { disk, plan, placement, placeFrom } = findings

@@ -29,6 +29,9 @@ export type Check = {
   readonly run: (signal: AbortSignal) => Promise<Passed>
 }
 
+/** For a check that is told to end: it may have something to remove. */
+const LAST_WORDS_MS = 5_000
+
 /** Runs one check with a limit on its time. */
 export async function runCheck(check: Check, limitMs: number | undefined, signal: AbortSignal): Promise<Passed> {
   signal.throwIfAborted()
@@ -37,9 +40,13 @@ export async function runCheck(check: Check, limitMs: number | undefined, signal
   const stop = new AbortController()
   const timer = setTimeout(() => stop.abort(new CheckTimedOut(limitMs / 1000)), limitMs)
   const either = AbortSignal.any([signal, stop.signal])
-  either.addEventListener('abort', () => reject(either.reason), { once: true })
+  const end = () => setTimeout(() => reject(either.reason), LAST_WORDS_MS).unref()
+  either.addEventListener('abort', end, { once: true })
   try {
     return await Promise.race([check.run(either), late])
+  } catch (error) {
+    either.throwIfAborted()
+    throw error
   } finally {
     clearTimeout(timer)
   }

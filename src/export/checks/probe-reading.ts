@@ -6,6 +6,9 @@ import { besideIt } from '../requests/key-template.ts'
 import { writeSmall } from '../write-small.ts'
 import { placeName } from './collision.ts'
 
+/** Also where the check was told to end. */
+const REMOVAL_MS = 5_000
+
 const PROBE = Buffer.from('Written to see whether an export can be read back here. May be removed.\n')
 
 /**
@@ -25,6 +28,6 @@ export async function probeReading(destination: Destination, target: UploadTarge
     if (cause instanceof ExportError && !cause.permanent) throw cause
     throw failure('writeOnly', placeName(target.url), { cause })
   } finally {
-    await destination.remove(probe, signal).catch(() => {}) // who may not remove it may still export
+    await destination.remove(probe, AbortSignal.timeout(REMOVAL_MS)).catch(() => {}) // who may not remove it may still export
   }
 }

@@ -3,7 +3,9 @@ import type { Destination, UploadTarget } from '../../../src/destinations/destin
 import { Secret } from '../../../src/domain/secret.ts'
 import { CancelRequested } from '../../../src/export/ports.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
+import { faultServer } from '../../support/fault-server.ts'
 import { s3Server } from '../../support/s3-server.ts'
+import { uploadTarget } from '../../support/upload-target.ts'
 import { workersOf } from '../../support/workers.ts'
 import { IMAGE, oneTask, testEngine } from './one-task.ts'
 
@@ -85,6 +87,58 @@ it('an upload whose beginning was answered to nobody is removed by its own attem
       begun = server.uploads.size
       throw new CancelRequested({ by: 'user', reason: null, at: new Date() })
     }
+  })
+
+  await task.runOnce()
+
+  expect(begun).toBe(1)
+  expect(task.row).toMatchObject({ status: 'failure', failure: { code: 'CANCELED_BY_USER' } })
+  expect(server.uploads.size).toBe(0)
+  workers.closeWorkers()
+})
+
+const beginsUpload = ({ method, url }: { method: string; url: string }) => method === 'POST' && url.includes('uploads')
+
+it.each(['dest.write_probe', 'open'])(
+  'an upload that is begun while the task is canceled is removed as soon as its answer is there: %s',
+  async (how) => {
+    await using server = await s3Server({ buckets: ['exports'], keys: { [KEY]: undefined } })
+    await using faults = await faultServer(server.port)
+    faults.inject({ kind: 'late answer', afterMs: 300 }, beginsUpload)
+    const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+    const destination = inStore(workers, faults.port)
+    const target = uploadTarget('s3://exports/folder/image.raw', 100)
+    const cancel = new AbortController()
+    const probe = destination.checks(target).find(({ id }) => id === how)
+    const begun = probe ? probe.run(cancel.signal) : destination.open(target, cancel.signal)
+    const ended = expect(begun).rejects.toThrow('canceled')
+    await expect.poll(() => server.uploads.size).toBe(1)
+
+    cancel.abort(new Error('canceled'))
+    await ended
+
+    expect(server.uploads.size).toBe(0)
+    workers.closeWorkers()
+  }
+)
+
+it('a write probe that was answered to nobody is removed by its own attempt, where the task is canceled then', async () => {
+  await using server = await s3Server({ buckets: ['exports'], keys: { [KEY]: undefined } })
+  const workers = workersOf('s3', { hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+  const destination = inStore(workers, server.port)
+  const task = oneTask(destination, engine)
+  let begun = 0
+  Object.assign(destination, {
+    checks: (target: UploadTarget) => [
+      {
+        id: 'dest.write_probe',
+        run: async (signal: AbortSignal) => {
+          await destination.open(target, signal)
+          begun = server.uploads.size
+          throw new CancelRequested({ by: 'user', reason: null, at: new Date() })
+        }
+      }
+    ]
   })
 
   await task.runOnce()
