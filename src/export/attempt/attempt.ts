@@ -11,12 +11,13 @@ export type AttemptTimes = { readonly leaseMs: number; readonly handOverMs: numb
 
 /**
  * What was sent and cannot be seen yet; `what` says so in plain words. With `resumable` it is left to the next attempt, unless
- * there will be none. With `unrecorded` nobody else can know of it.
+ * there will be none. With `unrecorded` nobody else can know of it. What is perhaps not there is not worth more than `limitMs`.
  */
 export type PartialUpload = {
   readonly what: string
   readonly resumable: boolean
   readonly unrecorded?: boolean
+  readonly limitMs?: number
   remove(signal: AbortSignal): Promise<Removed>
 }
 

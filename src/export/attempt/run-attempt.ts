@@ -22,6 +22,8 @@ export type AttemptUses = PreflightUses & ExportJobUses & SendUses & ScrubSource
 
 /** A question to the destination, before the first byte. Those to the image take what a large image takes. */
 const DESTINATION_CHECK_MS = 60_000
+/** The destination has most likely just been silent. */
+const PROBE_REMOVAL_MS = 3_000
 
 /** One attempt from its beginning to the proved object. */
 export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<ExportResult> {
@@ -95,7 +97,7 @@ async function preflight(
     const { warning } = await runCheck(check, limitMs, attempt.signal).catch((error: unknown) => {
       // The probe may have been written, and the answer come to nobody.
       if (check.id === 'dest.write_probe' && !isPermanent(error)) {
-        attempt.partial ??= { ...leftoversOf({ claim, ...job }), what: 'the write probe' }
+        attempt.partial ??= { ...leftoversOf({ claim, ...job }), what: 'the write probe', limitMs: PROBE_REMOVAL_MS }
       }
       throw error
     })

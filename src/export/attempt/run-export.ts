@@ -105,7 +105,8 @@ async function abandon(attempt: Attempt, { status }: Ending, cause: unknown): Pr
   const isKept = status === 'again' && partial?.resumable && !isFull(cause)
   if (!partial || isTheirs || isKept) return
   attempt.partial = undefined
-  await cleanup.remove(partial.what, partial.remove, cause instanceof WorkerStopping ? STOPPING_REMOVAL_MS : undefined)
+  const limitMs = cause instanceof WorkerStopping ? STOPPING_REMOVAL_MS : partial.limitMs
+  await cleanup.remove(partial.what, partial.remove, limitMs)
 }
 
 /** What is kept on a full disk keeps others waiting that are kept there themselves. */
