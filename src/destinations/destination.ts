@@ -180,4 +180,9 @@ export interface Destination {
    * @param state of `intend` when no other was recorded; null when none was
    */
   discard(target: UploadTarget, state: UploadState | null, signal: AbortSignal): Promise<Removed>
+  /**
+   * Removes what stays of an upload beside its object where its worker died in the middle of completing it. The object stands.
+   * Absent where nothing can stay.
+   */
+  tidy?(target: UploadTarget, signal: AbortSignal): Promise<Removed>
 }

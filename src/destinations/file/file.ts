@@ -70,7 +70,9 @@ export function createFileDestination({ root }: { readonly root: string }): Dest
         signal.throwIfAborted()
         return resume(placeOf(target), target, state, sent)
       }),
-    discard: (target) => orFileFailure(() => removeParts(placeOf(target), target.marks.exportId))
+    discard: (target) => orFileFailure(() => removeParts(placeOf(target), target.marks.exportId)),
+    // A file that is not to replace another has two names for a moment.
+    tidy: (target) => orFileFailure(() => removeParts(placeOf(target), target.marks.exportId))
   }
 }
 

@@ -41,6 +41,8 @@ export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<E
   }
   const committed = await committedBefore(job, signal)
   if (committed) {
+    const { tidy } = job.destination
+    if (tidy) await attempt.cleanup.remove('what the upload left', (stop) => tidy(committed.target, stop))
     await using disk = await openSource(uses, claim.task.request.imageId, claim.source, signal)
     // Nobody has the scrubbed disk any more: where its bytes are wanted, the whole object is read.
     const layout = scrub.changesDisk ? undefined : (await planFile(disk, job.format)).layout

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { constants, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { UploadTarget } from '../../../src/destinations/destination.ts'
@@ -301,6 +301,20 @@ describe('publishing', () => {
     await next.putPart(whole(4), bytes('next'), never)
     await next.commit(never)
     expect((await harness.read(target))?.toString()).toBe('next')
+  })
+
+  it('is one file, though its worker died when it had both names', async () => {
+    await using harness = await start()
+    const target = harness.target(4)
+    const lost = await harness.destination.open(target, never)
+    await lost.putPart(whole(4), bytes('mine'), never)
+    const [part = ''] = await readdir(harness.folder)
+    await link(join(harness.folder, part), join(harness.folder, basename(target.url.pathname)))
+
+    expect(await harness.destination.tidy?.(target, never)).toEqual(['partial file'])
+
+    expect((await harness.read(target))?.toString()).toBe('mine')
+    expect(harness.kept()).toBe(1)
   })
 
   it('wants the whole file', async () => {

@@ -1,5 +1,10 @@
+import { link, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import type { Destination, UploadTarget } from '../../../src/destinations/destination.ts'
+import { createFileDestination } from '../../../src/destinations/file/file.ts'
+import { partName } from '../../../src/destinations/path-names.ts'
 import { Secret } from '../../../src/domain/secret.ts'
 import { CancelRequested } from '../../../src/export/ports.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
@@ -21,8 +26,15 @@ function inStore({ destination }: { readonly destination: Destination }, port: n
   const endpoint = `http://127.0.0.1:${port}`
   const keys = { kind: 's3_static', access_key_id: KEY, secret_access_key: 'a-secret-key', endpoint }
   const credentials = new Secret(keys)
-  const at = (target: UploadTarget) => ({ ...target, credentials, url: new URL(`s3://exports${target.url.pathname}`) })
-  const { checks, find, read, remove, intend, open, resume, discard } = destination
+  return elsewhere(destination, (target) => ({
+    ...target,
+    credentials,
+    url: new URL(`s3://exports${target.url.pathname}`)
+  }))
+}
+
+function elsewhere(destination: Destination, at: (target: UploadTarget) => UploadTarget): Destination {
+  const { tidy, checks, find, read, remove, intend, open, resume, discard } = destination
   return {
     ...destination,
     check() {},
@@ -33,7 +45,8 @@ function inStore({ destination }: { readonly destination: Destination }, port: n
     ...(intend && { intend: (target: UploadTarget, signal: AbortSignal) => intend(at(target), signal) }),
     open: (target, signal) => open(at(target), signal),
     resume: async (target, state, sent, signal) => resume?.(at(target), state, sent, signal),
-    discard: (target, state, signal) => discard(at(target), state, signal)
+    discard: (target, state, signal) => discard(at(target), state, signal),
+    ...(tidy && { tidy: (target: UploadTarget, signal: AbortSignal) => tidy(at(target), signal) })
   }
 }
 
@@ -148,3 +161,31 @@ it('a write probe that was answered to nobody is removed by its own attempt, whe
   expect(server.uploads.size).toBe(0)
   workers.closeWorkers()
 })
+
+it('a file whose worker died when it had both names is one file when its task has succeeded', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'both-names-'))
+  const destination = elsewhere(createFileDestination({ root }), (target) => ({
+    ...target,
+    url: new URL(`file://${target.url.pathname}`)
+  }))
+  const task = oneTask(destination, engine)
+  const { settleSuccess, release } = task.tasks
+  const dead = () => Promise.reject(new Error('the worker is dead'))
+  Object.assign(task.tasks, { settleSuccess: dead, release: dead })
+  await task.runOnce()
+  const [path = ''] = await files(root)
+  const exportId = basename(path)
+  await link(path, join(dirname(path), partName(basename(path), exportId)))
+
+  Object.assign(task.tasks, { settleSuccess, release })
+  await task.runOnce()
+
+  expect(task.row).toMatchObject({ status: 'success', cleanup: { removed: ['partial file'] } })
+  expect(await files(root)).toEqual([path])
+  await rm(root, { recursive: true })
+})
+
+const files = async (root: string) =>
+  (await readdir(root, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
