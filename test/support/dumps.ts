@@ -58,12 +58,20 @@ async function contentOf(redis: Redis, key: string): Promise<unknown> {
   }
 }
 
-/** Every file below the folder; one that goes away meanwhile is left out. */
+/** Every file below the folder; what goes away meanwhile is left out. */
 export async function* filesBelow(folder: string): AsyncGenerator<{ path: string; bytes: Buffer }> {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(unlessGone([]))) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) yield* filesBelow(path)
     if (!entry.isFile()) continue
-    const path = join(entry.parentPath, entry.name)
-    const bytes = await readFile(path).catch(() => undefined)
+    const bytes = await readFile(path).catch(unlessGone(undefined))
     if (bytes) yield { path, bytes }
   }
 }
+
+const unlessGone =
+  <T>(instead: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code === 'ENOENT') return instead
+    throw error
+  }

@@ -23,7 +23,9 @@ export async function startRclone(processes: Processes): Promise<Rclone> {
   await serve('webdav', port)
   const login = { username: 'user', password: randomBytes(16).toString('hex') }
   const key = ['--key', join(folder, 'host_key')]
-  await serve('sftp', port + 1, '--user', login.username, '--pass', login.password, ...key)
+  // Else it would not see for minutes that a test has made a folder beside it.
+  const fresh = ['--dir-cache-time', '0']
+  await serve('sftp', port + 1, '--user', login.username, '--pass', login.password, ...key, ...fresh)
   return {
     webdav: `http://127.0.0.1:${port}`,
     files,
