@@ -8,6 +8,7 @@ import { ApplianceFiles } from './appliance-files.ts'
 import { FileChanger } from './change-files.ts'
 import { commandLine } from './command-line.ts'
 import { attachZeros } from './device-disk.ts'
+import { LABEL } from './devices.ts'
 import { eraseGuest } from './erase-guest.ts'
 import { findGuest } from './find-guest.ts'
 import type { Fish } from './fish.ts'
@@ -32,7 +33,7 @@ export async function editGuest(session: Session, edit: Edit, signal: AbortSigna
   const { fish, server, folder } = session
   if (edit.diskKey) await fish.ask(commandLine('set-memsize', String(MEMORY_FOR_KEYS_MIB)))
   const disk = ['format:raw', 'protocol:nbd', `server:unix:${server.path}`, 'discard:enable', 'cachemode:unsafe']
-  await fish.ask(commandLine('add-drive', '', ...disk))
+  await fish.ask(commandLine('add-drive', '', ...disk, `label:${LABEL}`))
   // Else what is free in pieces of less than 4 KiB is never trimmed.
   await fish.ask(commandLine('config', '-global', 'scsi-hd.discard_granularity=512'))
   await attachZeros(fish)

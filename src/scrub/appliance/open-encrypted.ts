@@ -2,7 +2,7 @@ import { ScrubDiskKeyWrong } from '../../domain/scrub-errors.ts'
 import type { Secret } from '../../domain/secret.ts'
 import { Refused } from '../refused.ts'
 import { commandLine } from './command-line.ts'
-import { devices, typeOf } from './devices.ts'
+import { devices, inShell, typeOf } from './devices.ts'
 import type { Fish } from './fish.ts'
 
 const LUKS = 'crypto_LUKS'
@@ -51,7 +51,7 @@ async function placeKey(fish: Fish, key: Secret<string>): Promise<void> {
 /** With discards allowed, so that what nobody uses becomes zeros below the encryption too. */
 async function open(fish: Fish, device: string, name: string): Promise<string> {
   if (!/^\/dev\/[\w.+/-]+$/.test(device)) throw new Refused('name', 'a name in it cannot be told to the appliance')
-  const command = `cryptsetup open --type luks --allow-discards --key-file /sysroot/key ${device} ${name}`
+  const command = `cryptsetup open --type luks --allow-discards --key-file /sysroot/key ${inShell(device)} ${name}`
   const said = await fish.text(commandLine('debug', 'sh', `${command} ; echo status $?`))
   const status = /^status (\d+)$/m.exec(said)?.[1]
   if (status === NO_PERMISSION) throw new ScrubDiskKeyWrong()
