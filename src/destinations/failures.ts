@@ -53,6 +53,7 @@ const BY_STATUS: Readonly<Record<number, Situation>> = {
   412: 'objectExists',
   413: 'tooLarge',
   414: 'nameTooLong',
+  423: 'locked',
   425: 'throttled',
   429: 'throttled',
   501: 'methodNotAllowed',

@@ -197,6 +197,12 @@ export const SITUATIONS = {
     'user',
     'reports a conflict: check that the folder in export_to exists and is not locked.'
   ),
+  locked: row(
+    'DEST_REJECTED',
+    'passing',
+    'destination',
+    'has a lock on the object: the export is tried again later; remove the lock if it stays.'
+  ),
   tooLarge: row(
     'DEST_LIMIT_EXCEEDED',
     'permanent',

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ByteSource } from '../../domain/bytes.ts'
 import type { Connections } from '../connection.ts'
 import type { Found, Removed, UploadTarget } from '../destination.ts'
@@ -12,6 +13,11 @@ export type Look = Found & { readonly version: string }
 
 /** Answers to a DELETE after which nothing more can be done: gone already, or a server that only takes uploads. */
 const NOTHING_TO_REMOVE = [401, 403, 404, 405, 410, 501]
+/** RFC 4918 11.3. Go's WebDAV server locks what is written, until it has noticed that a PUT broke off. */
+const LOCKED = 423
+const MOST_LOCKED = 25
+/** For a server that is busy with a PUT that broke off. */
+export const REST_MS = 200
 
 /** The requests about one object, with the credentials and the TLS of its target. */
 export class HttpObject implements Disposable {
@@ -91,7 +97,11 @@ export class HttpObject implements Disposable {
   /** One that is gone, and one that may not be removed, is no error. */
   async remove(signal: AbortSignal): Promise<Removed> {
     if (!this.removable) return []
-    const answer = await this.ask('DELETE', signal)
+    let answer = await this.ask('DELETE', signal)
+    for (let left = MOST_LOCKED; answer.status === LOCKED && left > 0; left -= 1) {
+      await sleep(REST_MS)
+      answer = await this.ask('DELETE', signal)
+    }
     if (answer.status >= 200 && answer.status < 300) return ['object']
     if (NOTHING_TO_REMOVE.includes(answer.status)) return []
     throw answerFailure(this.host, answer)

@@ -4,11 +4,10 @@ import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { answerFailure, failure } from '../failures.ts'
 import { PartsUnderWay } from '../under-way.ts'
-import type { HttpObject, Look } from './object.ts'
+import { type HttpObject, type Look, REST_MS } from './object.ts'
 
 const PRECONDITION_FAILED = 412
-const MOST_REMOVALS = 5
-const REST_MS = 200
+const MOST_LOOKS = 10
 
 /** One PUT of the whole file. */
 export class HttpUpload implements Upload {
@@ -19,6 +18,7 @@ export class HttpUpload implements Upload {
   readonly #target: UploadTarget
   readonly #underWay = new PartsUnderWay()
   #remains = false
+  #answered = true
   #etag: string | undefined
 
   constructor(object: HttpObject, target: UploadTarget, before: Look) {
@@ -34,7 +34,9 @@ export class HttpUpload implements Upload {
       // Sent again, what stands there may be our own, whose answer was lost.
       const onlyNew = !object.replace && !this.#remains ? { 'if-none-match': '*' } : undefined
       this.#remains = true
+      this.#answered = false
       const answer = await this.#object.send(part.length, body, { 'content-type': mediaType }, either, onlyNew)
+      this.#answered = true
       // What stands there is somebody else's.
       if (answer.status === PRECONDITION_FAILED) this.#remains = false
       if (answer.status < 200 || answer.status >= 300) throw answerFailure(this.#object.host, answer)
@@ -65,15 +67,21 @@ export class HttpUpload implements Upload {
     }
   }
 
-  /** A server may still be busy with what it got of a broken request (rclone), and make anew what was removed. */
+  /**
+   * A server may still be busy with what it got of a request that broke off, and make anew what was removed (rclone): so what
+   * is gone is looked for once more.
+   */
   async #clear(signal: AbortSignal): Promise<Removed> {
-    for (let left = MOST_REMOVALS - 1; ; left -= 1) {
-      const removed = await clear(this.#object, this.#target, this.state, signal)
+    const removed = new Set<Removed[number]>()
+    let gone = 0
+    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+      if (looks > 0) await sleep(REST_MS)
+      for (const what of await clear(this.#object, this.#target, this.state, signal)) removed.add(what)
       const now = await this.#object.look(signal)
-      if (now.status !== 'present' || now.version === this.state.version) return removed
-      if (removed.length === 0 || left === 0) throw failure('notRemoved', this.#object.host)
-      await sleep(REST_MS)
+      gone = now.status !== 'present' || now.version === this.state.version ? gone + 1 : 0
+      if (gone === (this.#answered ? 1 : 2)) return [...removed]
     }
+    throw failure('notRemoved', this.#object.host)
   }
 }
 

@@ -21,6 +21,7 @@ describe('an HTTP status', () => {
     [411, 'DEST_REJECTED', 'permanent', 'user'],
     [412, 'DEST_OBJECT_EXISTS', 'permanent', 'user'],
     [413, 'DEST_LIMIT_EXCEEDED', 'permanent', 'user'],
+    [423, 'DEST_REJECTED', 'passing', 'destination'],
     [425, 'DEST_THROTTLED', 'passing', 'destination'],
     [429, 'DEST_THROTTLED', 'passing', 'destination'],
     [500, 'DEST_REJECTED', 'passing', 'destination'],

@@ -576,7 +576,7 @@ describe('removal', () => {
     await using harness = await start()
     const upload = await harness.destination.open(harness.target(2), never)
     await upload.putPart({ number: 1, offset: 0, length: 2 }, bytes('hi'), never)
-    harness.faults.inject({ kind: 'answer', status: 405 }, ({ method }) => method === 'DELETE')
+    harness.faults.inject({ kind: 'answer', status: 405 }, ({ method }) => method === 'DELETE', 20)
 
     await expect(upload.abort()).rejects.toMatchObject({ message: expect.stringContaining('remove it there') })
   })
@@ -596,6 +596,36 @@ describe('removal', () => {
 
     expect(objects.size).toBe(0)
     expect(requests(harness).filter((method) => method === 'DELETE')).toHaveLength(2)
+  })
+
+  it('looks again for what broke off: the server may make it only when it has noticed', async () => {
+    await using harness = await start()
+    const upload = await harness.destination.open(harness.target(4), never)
+    harness.breakNextPart({ kind: 'reset', afterBytes: 2 })
+    await expect(upload.putPart({ number: 1, offset: 0, length: 4 }, bytes('hiho'), never)).rejects.toThrow()
+    const { objects } = harness.server
+    const get = objects.get.bind(objects)
+    let looks = 0
+    objects.get = (path) => {
+      looks += 1
+      if (looks === 3) objects.set(path, Buffer.from('hi'))
+      return get(path)
+    }
+
+    expect(await upload.abort()).toEqual(['object'])
+
+    expect(objects.size).toBe(0)
+  })
+
+  it('waits for a lock that the server itself had for what broke off', async () => {
+    await using harness = await start()
+    const { upload, send } = await sendHi(harness)
+    await send()
+    harness.faults.inject({ kind: 'answer', status: 423 }, ({ method }) => method === 'DELETE', 2)
+
+    expect(await upload.abort()).toEqual(['object'])
+
+    expect(harness.server.objects.size).toBe(0)
   })
 
   it('says when it could not remove what it wrote', async () => {
