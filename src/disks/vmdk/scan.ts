@@ -59,12 +59,18 @@ export async function scanTables(file: RandomAccess, header: Header): Promise<Sc
 async function readDirectory(file: RandomAccess, { offset, bytes }: Table): Promise<Float64Array> {
   const directory = await readBytes(file, offset, bytes)
   const tables = new Float64Array(bytes / 4)
+  let count = 0
   for (let i = 0; i < tables.length; i += 1) {
     const table = directory.readUInt32LE(i * 4) * SECTOR
     if (table + TABLE_BYTES > file.size) {
       throw new ImageUnsafe('grain_table_outside', 'a grain table lies outside its file')
     }
     tables[i] = table
+    if (table !== 0) count += 1
+  }
+  // Before their sectors are listed, which takes 32 bytes of memory for 4 of the directory.
+  if (count * TABLE_BYTES > file.size) {
+    throw new ImageUnsafe('grain_table_count', 'there are more grain tables than its file has room for')
   }
   return tables
 }

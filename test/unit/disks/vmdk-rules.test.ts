@@ -109,6 +109,15 @@ const BREAKS: Break[] = [
   ['grain_table_outside', 'a table past the end', word(DIRECTORY, 0xffffffff)],
   ['grain_table_outside', 'a table across the end', word(DIRECTORY, tinySparse().length / SECTOR - 3)],
   ['grain_table_outside', 'a spare table past the end', word(SPARE, 0xffffffff)],
+  [
+    'grain_table_count',
+    'a table for a whole directory',
+    all(
+      long(HEADER.capacity, 2n ** 23n),
+      text(EXTENT, EXTENT.replace(String(SIZE / SECTOR), String(2 ** 23))),
+      ...Array.from({ length: 128 }, (_, i) => word(DIRECTORY + 4 * i, TABLE / SECTOR))
+    )
+  ],
   ['data_outside', 'a grain past the end', word(TABLE, 0xffffffff)],
   ['data_outside', 'a grain across the end', word(TABLE, tinySparse().length / SECTOR - 127)],
   ['data_outside', 'a part of a grain across the end', word(TABLE + 20, tinySparse().length / SECTOR - 2)],
