@@ -71,7 +71,8 @@ export class Changes {
   /** As it is now, whatever is changed later. */
   copy(): Changes {
     const copy = new Changes()
-    copy.#pieces.push(...this.#pieces)
+    // Not spread: there may be more of them than a call has arguments.
+    for (const piece of this.#pieces) copy.#pieces.push(piece)
     return copy
   }
 

@@ -1,5 +1,6 @@
 import { access, chown, constants, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ScrubApplianceFailed } from '../../domain/scrub-errors.ts'
 import type { Edit, Edited, GuestEditor } from '../guest-editor.ts'
 import { serveNbd } from '../nbd/server.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
@@ -48,7 +49,7 @@ export function appliance(settings: ApplianceSettings): GuestEditor {
         return { ...edited, tools: { ...edited.tools, accelerator } }
       } catch (error) {
         signal.throwIfAborted()
-        if (!limit.aborted) throw error
+        if (!limit.aborted || error instanceof ScrubApplianceFailed) throw error
         throw new Refused('too-slow', `the appliance was not through after ${settings.limitMs / 1000} seconds`)
       } finally {
         await rm(folder, { recursive: true, force: true })

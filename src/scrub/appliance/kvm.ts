@@ -29,11 +29,17 @@ export type KvmProbe = {
   readonly accelerator?: 'kvm' | 'tcg'
 }
 
-/** Asks when it is asked first, and remembers: the processor stays the same as long as this process lives. */
+/**
+ * Asks when it is asked first, and remembers the answer: the processor stays the same as long as this process lives. That it
+ * could not be asked is not remembered.
+ */
 export function askedOnce(ask: () => Promise<boolean>): () => Promise<boolean> {
   let answer: Promise<boolean> | undefined
   return () => {
-    answer ??= ask()
+    answer ??= ask().catch((error: unknown) => {
+      answer = undefined
+      throw error
+    })
     return answer
   }
 }

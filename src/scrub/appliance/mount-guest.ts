@@ -5,11 +5,11 @@ import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
 import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
 
-type Line = { readonly what: string; readonly at: string; readonly type: string; readonly options: string }
+type Line = { readonly what: string; readonly at: string; readonly types: readonly string[]; readonly options: string }
 
 /**
- * Mounts a guest's file systems as its /etc/fstab has them.
- * @throws Refused where one that it names cannot be found: it would leave with all that is in it
+ * Mounts a guest's file systems as its /etc/fstab has them. What it names and is not on this disk is none of its files.
+ * @throws Refused where one of this disk is left and may be what fstab names: it would leave with all that is in it
  */
 export async function mountGuest(
   fish: Fish,
@@ -20,29 +20,39 @@ export async function mountGuest(
   if (!(await mount(fish, root, '/', 'rw'))) throw new Refused('not-mounted', 'its file system cannot be mounted')
   const files = new ApplianceFiles(fish, folder)
   const fstab = (await files.read('/etc/fstab', MiB))?.toString('latin1') ?? ''
+  let left = all.filter((one) => CHANGED.has(one.type) && !isSubvolume(one) && !isOn(one, root))
+  let unclear = false
   for (const line of linesOf(fstab)) {
     const one = await meant(fish, line, all)
-    if (!one) throw new Refused('not-found', 'a file system that its fstab names is not found')
-    if (!CHANGED.has(one.type)) continue
+    if (!one) unclear = true
+    if (!one || !(CHANGED.has(one.type) || one.type === 'unknown')) continue
     if ((await files.stat(line.at))?.kind !== 'folder' || !(await mount(fish, one, line.at, 'rw'))) {
       throw new Refused('not-mounted', 'a file system that its fstab names cannot be mounted')
     }
+    left = left.filter((other) => !isOn(other, one))
     files.forget()
   }
+  if (unclear && left.length > 0) throw new Refused('not-found', 'a file system that its fstab names is not found')
 }
 
-/** Of fstab(5), those on disks: outer folders first. */
+const isOn = (device: Mountable, { name }: Mountable): boolean =>
+  name === device.name || name.startsWith(`btrfsvol:${device.name}/`)
+
+/** Of fstab(5), those that may be of a kind that is changed: outer folders first. */
 function linesOf(fstab: string): Line[] {
   return fstab
     .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .map(([what = '', at = '', type = '', options = '']) => ({ what, at: unescaped(at), type, options }))
-    .filter(({ what, at, type, options }) => {
-      const onDisk = /^(UUID=|LABEL=|PARTUUID=|\/dev\/)/.test(what) && (CHANGED.has(type) || type === 'auto')
-      return onDisk && at.startsWith('/') && at !== '/' && !/(^|,)noauto(,|$)/.test(options)
+    .map((line) => line.trim().split(/\s+/).map(unescaped))
+    .map(([what = '', at = '', type = '', options = '']) => ({ what, at: plain(at), types: type.split(','), options }))
+    .filter(({ what, at, types }) => {
+      const mayBe = types.some((type) => CHANGED.has(type) || type === 'auto')
+      return mayBe && !what.startsWith('#') && at.startsWith('/') && at !== '/'
     })
     .sort((a, b) => a.at.length - b.at.length)
 }
+
+/** `/home/` is `/home`. */
+const plain = (path: string): string => (path.startsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path)
 
 const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8) & 0xff))
@@ -56,7 +66,8 @@ async function meant(fish: Fish, { what, options }: Line, all: readonly Mountabl
   return undefined
 }
 
-async function isCalled(fish: Fish, device: string, what: string): Promise<boolean> {
+async function isCalled(fish: Fish, device: string, named: string): Promise<boolean> {
+  const what = named.replace(/^\/dev\/disk\/by-(uuid|label|partuuid)\//, (_, by: string) => `${by.toUpperCase()}=`)
   const value = what.slice(what.indexOf('=') + 1).replace(/^["']|["']$/g, '')
   const answer = async (command: string) => (await fish.text(`-${commandLine(command, device)}`)).trim()
   if (what.startsWith('UUID=')) return (await answer('vfs-uuid')).toLowerCase() === value.toLowerCase()
@@ -67,8 +78,8 @@ async function isCalled(fish: Fish, device: string, what: string): Promise<boole
     const guid = (await fish.text(`-${commandLine('part-get-gpt-guid', '/dev/sda', partition)}`)).trim()
     return guid.toLowerCase() === value.toLowerCase()
   }
-  // A disk has another letter in another machine, and its partitions the same numbers.
-  const number = /^\/dev\/(?:[shxv]+d[a-z]|nvme\d+n\d+p|mmcblk\d+p)(\d+)$/.exec(what)?.[1]
+  // The first disk has another name in another machine, and its partitions the same numbers. Others are not this one.
+  const number = /^\/dev\/(?:(?:[hsv]|xv)da|(?:nvme0n1|mmcblk0)p)(\d+)$/.exec(what)?.[1]
   if (number) return number === partition
   const mapped = /^\/dev\/mapper\/((?:[^-]|--)+)-((?:[^-]|--)+)$/.exec(what)
   const volume = mapped ? `/dev/${mapped[1]}/${mapped[2]}`.replaceAll('--', '-') : what

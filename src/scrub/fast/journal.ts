@@ -24,6 +24,10 @@ const JOURNAL_INODE = 8
 const INCOMPAT_AT = 0x60
 const RECOVER = 0x4
 const CHECKSUM_AT = 0x3fc
+/** A journal is made in one go, mostly of a handful of pieces; every block that is looked up looks through them. */
+const MAX_RUNS = 1000
+/** Writes and revocations that are kept at once. The same few blocks may be mapped as all of a large journal. */
+const MAX_ENTRIES = 1_000_000
 
 /** What is wanted of an overlay. */
 type Changed = Pick<OverlayDisk, 'read' | 'write' | 'zero'>
@@ -71,6 +75,7 @@ class Journal {
     const inode = await readInode(volume, sb, await Groups.read(volume, sb), sb.journalInode)
     if (inode.kind !== 'file') throw new Refused('journal-broken', 'its journal is no file')
     const runs = await runsOf(volume, sb, inode)
+    if (runs.length > MAX_RUNS) throw new Refused('journal-broken', 'its journal is in too many pieces')
     const first = runs[0]
     if (first?.at !== 0) throw new Refused('journal-broken', 'its journal has no head')
     const journal = new Journal(volume, await volume.read(first.block * sb.blockBytes, sb.blockBytes), runs)
@@ -146,6 +151,9 @@ async function transactions(journal: Journal) {
       openRevoked = []
       sequence = (sequence + 1) >>> 0
     } else break
+    if (writes.length + revoked.size + open.length + openRevoked.length > MAX_ENTRIES) {
+      throw new Refused('journal-too-large', 'its journal has more in it than is looked at')
+    }
     at = journal.after(at, used)
     passed += used
   }

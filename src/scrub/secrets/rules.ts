@@ -79,7 +79,7 @@ export const secretRules: readonly SecretRule[] = [
     id: 'git-credentials',
     inHomes: ['.git-credentials', '.config/git/credentials'],
     elsewhere: [],
-    holds: /:\/\/[^\s/@]{1,999}:[^\s/@]{1,999}@/
+    holds: /:\/\/[^\s/@:]{1,999}:[^\s/@]{1,999}@/
   },
   {
     id: 'npm-token',

@@ -75,6 +75,14 @@ describeWithTools(['setpriv'], 'KVM', () => {
     expect([...answers, await works()]).toEqual([true, true, true])
     expect(await readFile(asked, 'utf8')).toBe('again\n')
   })
+
+  it('is asked for again where it could not be asked for', async () => {
+    const answers = [Promise.reject(new Error('no room')), Promise.resolve(true)]
+    const works = askedOnce(() => answers.shift() ?? Promise.resolve(false))
+
+    await expect(works()).rejects.toThrow('no room')
+    expect([await works(), await works()]).toEqual([true, true])
+  })
 })
 
 const describeOnPc = process.arch === 'x64' ? describe : describe.skip
