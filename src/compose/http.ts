@@ -6,7 +6,7 @@ import { quotaCheck } from '../export/quotas.ts'
 import { atMost } from '../export/requests/at-most.ts'
 import { cancelTask } from '../export/requests/cancel-task.ts'
 import { changeTask } from '../export/requests/change-task.ts'
-import { createExport } from '../export/requests/create-export.ts'
+import { createdBefore, createExport } from '../export/requests/create-export.ts'
 import { preflightExport } from '../export/requests/preflight-export.ts'
 import { getTask } from '../export/requests/read-tasks.ts'
 import { removeTask } from '../export/requests/remove-task.ts'
@@ -86,7 +86,8 @@ function tasksOf(on: Foundation, source: SourceUses, formats: Formats): TaskUses
     }
   }
   const withinQuota = quotaCheck(quotasOf(config), (owner) => tasks.usage(owner))
-  const create = createExport({ ...resolving, sealer: createSealer(on.keys), bodyPrints: bodyPrints(on.keys) })
+  const creating = { ...resolving, sealer: createSealer(on.keys), bodyPrints: bodyPrints(on.keys) }
+  const create = createExport(creating)
   return {
     createExport: create,
     preflightExport: atMost(config.DRY_RUNS, preflightExport({ ...resolving, ...source, withinQuota })),
@@ -94,7 +95,7 @@ function tasksOf(on: Foundation, source: SourceUses, formats: Formats): TaskUses
     listTasks: (viewer, query) => tasks.summaries(viewer, query),
     wholeTasks: (viewer, query) => tasks.list(viewer, query),
     cancelTask: cancelTask(on),
-    retryExport: retryExport({ getTask: getTask(on), createExport: create }),
+    retryExport: retryExport({ getTask: getTask(on), createExport: create, createdBefore: createdBefore(creating) }),
     changeTask: changeTask({
       ...on,
       maxKeepSeconds: config.TASK_KEEP_MAX_SECONDS,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { taskId } from '../../domain/ids.ts'
+import { type OwnerId, taskId } from '../../domain/ids.ts'
 import { ImageNotActive, ImageNotFound } from '../../domain/image-errors.ts'
 import type { Task } from '../../domain/task.ts'
 import type { Viewer } from '../../domain/viewer.ts'
@@ -10,6 +10,14 @@ import { type ExportBody, type ResolveUses, resolveRequest } from './resolve-req
 
 /** `replayed`: an equal request has created it before. */
 export type Created = { readonly task: Task; readonly replayed: boolean }
+
+/** What an equal request has created; nothing when it was not asked to be made once. */
+export function createdBefore(uses: { readonly tasks: TaskStore; readonly bodyPrints: BodyPrints }) {
+  return async (owner: OwnerId, asked?: OnceAsked): Promise<Created | undefined> => {
+    const task = asked && (await uses.tasks.createdBefore(owner, { ...asked, prints: uses.bodyPrints(asked.body) }))
+    return task && { task, replayed: true }
+  }
+}
 
 /**
  * Checks everything that can be known at once, then stores the task, which locks the image. The queue is told afterwards, on
@@ -26,10 +34,10 @@ export function createExport(
   }
 ) {
   return async (viewer: Viewer, requestId: string, body: ExportBody, asked?: OnceAsked): Promise<Created> => {
-    const once = asked && { ...asked, prints: uses.bodyPrints(asked.body) }
     // First of all: what the request names may have gone since it was carried out.
-    const earlier = once && (await uses.tasks.createdBefore(viewer.owner, once))
-    if (earlier) return { task: earlier, replayed: true }
+    const earlier = await createdBefore(uses)(viewer.owner, asked)
+    if (earlier) return earlier
+    const once = asked && { ...asked, prints: uses.bodyPrints(asked.body) }
 
     const id = taskId(randomUUID())
     const exportId = randomUUID()

@@ -4,12 +4,13 @@ import { CredentialsPurged, DiskKeyPurged, TaskFinished, TaskNotFinished } from 
 import type { Viewer } from '../../domain/viewer.ts'
 import type { OnceAsked } from '../once.ts'
 import type { TaskSecrets } from '../ports.ts'
-import type { Created, createExport } from './create-export.ts'
+import type { Created, createdBefore, createExport } from './create-export.ts'
 
 type RetryUses = {
   /** Throws TaskNotFound. */
   readonly getTask: (viewer: Viewer, id: TaskId) => Promise<Task>
   readonly createExport: ReturnType<typeof createExport>
+  readonly createdBefore: ReturnType<typeof createdBefore>
 }
 
 /**
@@ -18,7 +19,7 @@ type RetryUses = {
  * @throws TaskNotFound, TaskNotFinished, TaskFinished for a success, CredentialsPurged, DiskKeyPurged, RetryUnderWay, and what
  *   creating throws
  */
-export function retryExport({ getTask, createExport }: RetryUses) {
+export function retryExport({ getTask, createExport, createdBefore }: RetryUses) {
   return async (
     viewer: Viewer,
     requestId: string,
@@ -26,6 +27,9 @@ export function retryExport({ getTask, createExport }: RetryUses) {
     { credentials, diskKey }: TaskSecrets,
     asked?: OnceAsked
   ): Promise<Created> => {
+    // The failed task may have expired since. Who retries one of another project finds it there.
+    const earlier = await createdBefore(viewer.owner, asked)
+    if (earlier) return earlier
     const task = await getTask(viewer, id)
     if (!isTerminal(task.status)) throw new TaskNotFinished('only a failed one can be tried again')
     if (task.status === 'success') throw new TaskFinished('it has succeeded, so there is nothing to try again')

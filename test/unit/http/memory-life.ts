@@ -27,7 +27,7 @@ export function memoryLife(rows: Rows, uses: Pick<TaskUses, 'getTask' | 'createE
   afterAll(() => watch.close())
   return {
     cancelTask: cancelTask({ tasks, queue: { ring: async () => {} } }),
-    retryExport: retryExport(uses),
+    retryExport: retryExport({ ...uses, createdBefore: async () => undefined }),
     changeTask: changeTask({ tasks, maxKeepSeconds: MAX_KEEP_SECONDS, maxTempUrlSeconds: 1000 }),
     removeTask: removeTask({ tasks }),
     watch
