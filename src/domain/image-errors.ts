@@ -66,6 +66,12 @@ const firstOf = (ids: readonly string[]): string => {
   return `${ids.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
+type ImageHolders = {
+  readonly tasks: readonly string[]
+  readonly tempUrls?: readonly string[]
+  readonly others?: boolean
+}
+
 /** The image lock: tasks that have not ended, or whose temporary URLs are made from the image, still need it. */
 export class ImageInUse extends ExportError {
   readonly code = 'IMAGE_IN_USE'
@@ -73,8 +79,11 @@ export class ImageInUse extends ExportError {
   readonly actor = 'user'
   readonly tasks: readonly string[]
 
-  /** @param tempUrls tasks that have succeeded and whose URLs live */
-  constructor(id: string, tasks: readonly string[], tempUrls: readonly string[] = []) {
+  /**
+   * @param tempUrls tasks that have succeeded and whose URLs live
+   * @param others whether tasks of other projects need it too, which are not named
+   */
+  constructor(id: string, { tasks, tempUrls = [], others = false }: ImageHolders) {
     const reasons = [
       ...(tasks.length > 0
         ? [
@@ -87,7 +96,8 @@ export class ImageInUse extends ExportError {
             `while it can be downloaded by the temporary URLs of ${firstOf(tempUrls)}; wait until they have ended, ` +
               'or revoke them with DELETE /v2/tasks/{id}/temp_url'
           ]
-        : [])
+        : []),
+      ...(others ? ['while other projects export or download it; try again when they have ended'] : [])
     ]
     super(`Image ${id} cannot be deleted ${reasons.join('; nor ')}.`)
     this.tasks = [...tasks, ...tempUrls]

@@ -18,7 +18,7 @@ export async function deleteImage(store: ImageStore, files: ImageFiles, viewer: 
     case 'protected':
       throw new ImageProtected(id)
     case 'in_use':
-      throw new ImageInUse(id, outcome.tasks, outcome.tempUrls)
+      throw new ImageInUse(id, outcome)
     case 'deleted':
       if (outcome.uploadId !== null) await files.discard(id, outcome.uploadId)
   }

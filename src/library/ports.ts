@@ -39,8 +39,16 @@ export type DeleteOutcome =
   | { readonly status: 'not_found' }
   | { readonly status: 'forbidden' }
   | { readonly status: 'protected' }
-  /** Tasks that still need the image: not success and not failure; and those whose temporary URLs are made from it. */
-  | { readonly status: 'in_use'; readonly tasks: readonly TaskId[]; readonly tempUrls: readonly TaskId[] }
+  /**
+   * Tasks that still need the image: not success and not failure; and those whose temporary URLs are made from it. `others`:
+   * some are of projects whose tasks the viewer may not see.
+   */
+  | {
+      readonly status: 'in_use'
+      readonly tasks: readonly TaskId[]
+      readonly tempUrls: readonly TaskId[]
+      readonly others: boolean
+    }
 
 /** Rows of images. Visible means: of the viewer's project, or public, or the viewer is an admin. */
 export interface ImageStore {

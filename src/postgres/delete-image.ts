@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg'
-import { type ImageId, type TaskId, taskId } from '../domain/ids.ts'
+import { type ImageId, taskId } from '../domain/ids.ts'
 import type { Viewer } from '../domain/viewer.ts'
 import type { DeleteOutcome } from '../library/ports.ts'
 import { inTransaction } from './pool.ts'
@@ -21,12 +21,9 @@ export const deleteImage = (pool: Pool, locks: ImageLocks, viewer: Viewer, id: I
     if (!viewer.admin && image.owner !== viewer.owner) return { status: 'forbidden' }
     if (image.protected) return { status: 'protected' }
     // A statement of its own, with a snapshot taken after the lock: a sub-query of the delete would look too early.
-    const { tasks, tempUrls } = await holders(client, id)
-    if (tasks.length > 0 || (locks.byTempUrls && tempUrls.length > 0)) return { status: 'in_use', tasks, tempUrls }
-    await client.query(
-      'update temp_urls set revoked_at = now(), generation = generation + 1 where task_id = any($1::uuid[])',
-      [tempUrls]
-    )
+    const held = await holders(client, viewer, id, locks)
+    if (held) return { status: 'in_use', ...held }
+    await client.query(`update temp_urls set revoked_at = now(), generation = generation + 1 where ${LIVING}`, [id])
     // Written down with it: the files are removed afterwards, which may not come about.
     await client.query(
       `with gone as (delete from images where id = $1 returning id)
@@ -47,17 +44,26 @@ async function lockRow(client: PoolClient, viewer: Viewer, id: ImageId): Promise
   return rows[0]
 }
 
-/** In one statement, with one snapshot: a task that turns into its URL meanwhile is one of the two. */
-async function holders(client: PoolClient, id: ImageId): Promise<{ tasks: TaskId[]; tempUrls: TaskId[] }> {
-  const { rows } = await client.query<{ id: string; ended: boolean }>(
-    `select id, created_at, false as ended from tasks
-      where image_id = $1 and status in ('queued', 'processing', 'transferring')
-     union all
-     select task_id, created_at, true from temp_urls
-      where image_id = $1 and virtual and revoked_at is null and expires_at > now()
-     order by created_at, id`,
-    [id]
+/** URLs whose file is made from the image `$1`. */
+const LIVING = 'image_id = $1 and virtual and revoked_at is null and expires_at > now()'
+
+/** In one statement, with one snapshot: a task that turns into its URL meanwhile is one of the two. Own ones come first. */
+async function holders(client: PoolClient, viewer: Viewer, id: ImageId, { byTempUrls }: ImageLocks) {
+  const { rows } = await client.query<{ id: string; ended: boolean; own: boolean }>(
+    `select id, created_at, ended, owner = $2 or $3 as own from (
+       select id, owner, created_at, false as ended from tasks
+        where image_id = $1 and status in ('queued', 'processing', 'transferring')
+       union all
+       select task_id, owner, created_at, true from temp_urls where $4 and ${LIVING}
+     ) as held
+     order by own desc, created_at, id
+     limit ${MOST_NAMED + 1}`,
+    [id, viewer.owner, viewer.admin, byTempUrls]
   )
-  const those = (which: boolean) => rows.filter(({ ended }) => ended === which).map((row) => taskId(row.id))
-  return { tasks: those(false), tempUrls: those(true) }
+  if (rows.length === 0) return undefined
+  const those = (which: boolean) => rows.filter(({ ended, own }) => own && ended === which).map((row) => taskId(row.id))
+  return { tasks: those(false), tempUrls: those(true), others: rows.some(({ own }) => !own) }
 }
+
+/** Of as many as an image may be held by, so many are told. */
+const MOST_NAMED = 1000

@@ -5,7 +5,7 @@ import { CANCELING, canceledEnding } from '../export/attempt/canceled.ts'
 import type { TaskStore } from '../export/ports.ts'
 import { inTransaction } from './pool.ts'
 import { cancelOf, type TaskRow, taskOf } from './task-row.ts'
-import { ends, toJson } from './task-sql.ts'
+import { ends, LEFT_BEHIND, toJson } from './task-sql.ts'
 import { lockTask } from './visible-tasks.ts'
 
 /** Cancels under the lock of the row, so that it and an attempt's step to its commit come one after the other. */
@@ -44,18 +44,24 @@ const requestCancel = (client: pg.PoolClient, id: string, by: string, reason: st
   )
 
 /** Ends a canceled task whose row the transaction holds. */
-export function endCanceled(client: pg.PoolClient, row: TaskRow, keepMs: number): Promise<TaskRow> {
+export async function endCanceled(client: pg.PoolClient, row: TaskRow, keepMs: number): Promise<TaskRow> {
   const cancel = cancelOf(row)
   if (!cancel) throw new Error(`task ${row.id} was not canceled`)
-  const { message, failure } = canceledEnding(cancel, { phase: row.status, attempts: row.attempts }, row.cleanup)
+  const {
+    rows: [found]
+  } = await client.query<Pick<TaskRow, 'cleanup'>>(`select ${LEFT_BEHIND} as cleanup from tasks where id = $1`, [
+    row.id
+  ])
+  const cleanup = found?.cleanup ?? null
+  const { message, failure } = canceledEnding(cancel, { phase: row.status, attempts: row.attempts }, cleanup)
   return one(
     client,
     `update tasks
-        set status = 'failure', updated_at = now(), message = $3, failure = $4,
+        set status = 'failure', updated_at = now(), message = $3, failure = $4, cleanup = $5,
             ${ends('coalesce(keep_seconds * 1000.0, $2)')}
       where id = $1
      returning *`,
-    [row.id, keepMs, message, toJson(failure)]
+    [row.id, keepMs, message, toJson(failure), toJson(cleanup)]
   )
 }
 

@@ -17,6 +17,17 @@ export const ends = (lifeMs: string) => `finished_at = now(), expires_at = now()
   credentials_key_id = null, credentials_wrapped_key = null, credentials_ciphertext = null, upload_state = null,
   upload_identity = null, ${UNCLAIM}`
 
+/** Whether an attempt has written down that something stands at the destination. */
+const LEAVES_SOMETHING = '(upload_state is not null or sent is not null)'
+
+/** For a task that ends without an attempt that could remove what earlier ones have sent; a value of `cleanup`. */
+export const LEFT_BEHIND = `case when ${LEAVES_SOMETHING} then jsonb_build_object(
+  'state', 'partial',
+  'removed', coalesce(cleanup->'removed', '[]'),
+  'left', coalesce(cleanup->'left', '[]') || jsonb_build_array(jsonb_build_object(
+    'what', 'what an earlier attempt had sent',
+    'why', 'no worker was there to remove it in time'))) else cleanup end`
+
 /** Of an attempt that is over only what the next one goes on from stays: its percentage, and the bytes that were sent twice. */
 export const keptProgress = (throttled: string) => `case when (progress->>'percent')::float > 0 or ${throttled}
   then jsonb_strip_nulls(jsonb_build_object(

@@ -6,7 +6,7 @@ import { forgetIdleProjects } from './forget-projects.ts'
 import { inTransaction } from './pool.ts'
 import { endCanceled } from './task-cancel.ts'
 import type { TaskRow } from './task-row.ts'
-import { CLEANING_ATTEMPTS, CLEANING_TIME, ends, ONGOING, UNHELD } from './task-sql.ts'
+import { CLEANING_ATTEMPTS, CLEANING_TIME, ends, LEFT_BEHIND, ONGOING, UNHELD } from './task-sql.ts'
 import { DUE, full, HOST } from './turn-sql.ts'
 
 type SweepSettings = { readonly keepMs: number; readonly fairness?: Fairness }
@@ -52,6 +52,7 @@ async function failAbandoned(pool: pg.Pool, keepMs: number): Promise<TaskId[]> {
   const { rows } = await pool.query<{ id: string }>(
     `update tasks
         set status = 'failure', updated_at = now(), ${ends('coalesce(keep_seconds * 1000.0, $1)')},
+            cleanup = ${LEFT_BEHIND},
             message = case when now() >= deadline
                            then 'The export did not end before its deadline and was stopped.'
                            else 'Every attempt ended with the loss of its worker.' end,

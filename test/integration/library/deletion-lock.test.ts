@@ -35,7 +35,12 @@ it('makes a delete wait for a task that is being created, and then see it', asyn
   })
 
   const { rows } = await database.pool.query<{ id: string }>('select id from tasks where image_id = $1', [id])
-  expect(await deleting).toEqual({ status: 'in_use', tasks: rows.map((row) => taskId(row.id)), tempUrls: [] })
+  expect(await deleting).toEqual({
+    status: 'in_use',
+    tasks: rows.map((row) => taskId(row.id)),
+    tempUrls: [],
+    others: false
+  })
 })
 
 it('deletes after a create that was rolled back', async () => {

@@ -284,7 +284,7 @@ describe('delete', () => {
       await insertTask(database.pool, id, 'success')
       const task = await insertTask(database.pool, id, status)
 
-      expect(await store.delete(admin, id)).toEqual({ status: 'in_use', tasks: [task], tempUrls: [] })
+      expect(await store.delete(admin, id)).toEqual({ status: 'in_use', tasks: [task], tempUrls: [], others: false })
       expect(await store.get(one, id)).toBeDefined()
     }
   )

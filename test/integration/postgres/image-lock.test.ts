@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { NO_OPTIONS } from '../../../src/domain/export-options.ts'
-import type { ImageId, TaskId } from '../../../src/domain/ids.ts'
+import { type ImageId, ownerId, type TaskId } from '../../../src/domain/ids.ts'
 import { NO_PROGRESS } from '../../../src/domain/task.ts'
 import { canceledEnding } from '../../../src/export/attempt/canceled.ts'
 import type { Claim, NewTask } from '../../../src/export/ports.ts'
 import { imageStore } from '../../../src/postgres/image-store.ts'
-import { ALICE, FAILURE, MAX_ATTEMPTS, RESULT, taskRows } from './task-rows.ts'
+import { ALICE, FAILURE, MAX_ATTEMPTS, RESULT, taskRows, viewerOf } from './task-rows.ts'
 
 const rows = taskRows()
 const images = () => imageStore(rows.pool)
@@ -103,12 +103,42 @@ const ENDINGS: Readonly<Record<string, (id: TaskId) => Promise<unknown>>> = {
 it.each(Object.keys(ENDINGS))('is gone when %s', async (ending) => {
   const id = await rows.anImage()
   const task = await rows.create(of(id))
-  expect(await images().delete(ALICE, id)).toEqual({ status: 'in_use', tasks: [task], tempUrls: [] })
+  expect(await images().delete(ALICE, id)).toEqual({ status: 'in_use', tasks: [task], tempUrls: [], others: false })
 
   await ENDINGS[ending]?.(task)
 
   expect((await rows.get(task)).finishedAt).toBeInstanceOf(Date)
   expect((await images().delete(ALICE, id)).status).toBe('deleted')
+})
+
+it.each(['fails', 'is canceled'])(
+  'says what it leaves when a task %s that nobody was there to clean up for',
+  async (how) => {
+    const task = await rows.create()
+    await runUntilLost(1, { uploadId: 'u' })
+    if (how === 'is canceled') await rows.store.cancel(ALICE, task, null)
+    await runUntilLost(MAX_ATTEMPTS + 1, { uploadId: 'u' })
+
+    await rows.store.sweep()
+
+    expect(await rows.get(task)).toMatchObject({
+      status: 'failure',
+      cleanup: { state: 'partial', removed: [], left: [{ what: 'what an earlier attempt had sent' }] },
+      ...(how === 'is canceled' && { message: expect.stringContaining('see cleanup') })
+    })
+  }
+)
+
+it('does not tell those who own a public image of the tasks of others, and still holds for them', async () => {
+  const id = await rows.anImage()
+  const [theirs, own] = [await rows.create({ ...of(id), owner: ownerId('bob') }), await rows.create(of(id))]
+  const held = await images().delete(ALICE, id)
+  const admins = await images().delete(viewerOf('admin', true), id)
+  await rows.store.cancel(ALICE, own, null)
+
+  expect(held).toEqual({ status: 'in_use', tasks: [own], tempUrls: [], others: true })
+  expect(admins).toEqual({ status: 'in_use', tasks: [theirs, own], tempUrls: [], others: false })
+  expect(await images().delete(ALICE, id)).toEqual({ status: 'in_use', tasks: [], tempUrls: [], others: true })
 })
 
 it('stays while an attempt is tried again, lost or handed back', async () => {

@@ -139,7 +139,12 @@ describe('the image lock', () => {
     const kept = await issued('staged')
 
     for (const { imageId, taskId } of [revoked, over])
-      expect(await images.delete(ALICE, imageId)).toEqual({ status: 'in_use', tasks: [], tempUrls: [taskId] })
+      expect(await images.delete(ALICE, imageId)).toEqual({
+        status: 'in_use',
+        tasks: [],
+        tempUrls: [taskId],
+        others: false
+      })
     expect(await images.delete(ALICE, kept.imageId)).toMatchObject({ status: 'deleted' })
     await urls.revoke(ALICE, revoked.taskId)
     await expire(over.taskId)

@@ -168,11 +168,7 @@ export class MemoryService {
       const image = this.#visibleImage(viewer, id)
       if (image.protected) throw new ImageProtected(id)
       const open = [...this.tasks.values()].filter((task) => task.request.imageId === id && !isTerminal(task.status))
-      if (open.length > 0)
-        throw new ImageInUse(
-          id,
-          open.map((task) => task.id)
-        )
+      if (open.length > 0) throw new ImageInUse(id, { tasks: open.map((task) => task.id) })
       this.images.delete(id)
     }
   }
