@@ -74,7 +74,7 @@ const OUTLASTED = 'tasks.lease_until < pg_postmaster_start_time()'
 /** @param next the task to be taken of the project `share`, if there is one */
 const claimStatement = (next: string) => `
 with ${full('$4', '$5')}, next as materialized (
-  select head.id, share.owner, greatest(share.used, share_clock.used) as used, weighed.weight,
+  select head.id, share.owner, greatest(share.used, share_clock.used) as used, share_clock.used as clock, weighed.weight,
          (weighed.cost + weighed.weight - 1) / weighed.weight as charge
     from share_clock
    cross join (select * from project_shares order by used, joined_at) as share
@@ -85,7 +85,8 @@ with ${full('$4', '$5')}, next as materialized (
    order by share.used, share.joined_at
    limit 1
 ), charged as (
-  update project_shares set used = next.used + next.charge, weight = next.weight
+  -- Of the row as it is when it is held: another task of the project may have ended since it was looked at.
+  update project_shares set used = greatest(project_shares.used, next.clock) + next.charge, weight = next.weight
     from next where project_shares.owner = next.owner
 ), ticked as (
   update share_clock set used = next.used from next

@@ -135,11 +135,12 @@ export function taskLeases(pool: pg.Pool, settings: LeaseSettings): Leases {
       await fenced(claim, set, values, isCanceled(failure) ? '' : 'unless canceled')
     },
 
-    // upload_state stays: the next attempt makes sure that nothing was left behind.
+    // upload_state stays: the next attempt makes sure that nothing was left behind; at the deadline at the latest.
     async release(claim, { delayMs, countAttempt, message, throttled = false }) {
       const set = `${CHANGED}, status = 'queued', progress = ${keptProgress('$6::boolean')}, attempts = attempts - $5,
                    message = case when cancel_requested_at is null then $4 else message end,
-                   next_run_at = case when cancel_requested_at is null then now() + ${millis('$3')} else now() end,
+                   next_run_at = case when cancel_requested_at is null
+                                      then least(now() + ${millis('$3')}, greatest(now(), deadline)) else now() end,
                    ${UNCLAIM}`
       await fenced(claim, set, [delayMs, message, countAttempt ? 0 : 1, throttled])
     }

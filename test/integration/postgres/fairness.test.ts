@@ -67,6 +67,32 @@ const end = (store: TaskStore, claim: Claim, bytes: number) => store.settleSucce
 const bytesOf = (claims: readonly Claim[], owner: string) =>
   claims.filter(({ task }) => task.owner === owner).reduce((sum, { source }) => sum + source.size, 0)
 
+describe('a claim', () => {
+  it('counts on from what another task of the project has given back meanwhile', async () => {
+    const store = storeWith()
+    await queue({ owner: 'a', count: 2 })
+    await claimed(store)
+    const usedOf = async () => {
+      const { rows } = await database.pool.query<{ used: number }>(`select used::float from project_shares`)
+      return rows[0]?.used ?? 0
+    }
+    const before = await usedOf()
+    const ending = await database.pool.connect()
+    await ending.query('begin')
+    await ending.query('update project_shares set used = used - 1000')
+
+    const next = claimed(store)
+    await expect
+      .poll(async () => (await database.pool.query(`select from pg_locks where not granted`)).rowCount)
+      .toBeGreaterThan(0)
+    await ending.query('commit')
+    ending.release()
+    await next
+
+    expect(await usedOf()).toBe(2 * before - 1000)
+  })
+})
+
 describe('projects', () => {
   it('are served in turn: a thousand tasks of one do not delay the first of another', async () => {
     const store = storeWith()

@@ -299,6 +299,19 @@ describe('the sweep', () => {
     expect(await claimed()).toMatchObject({ spent: 'deadline', uploadState: null })
   })
 
+  it('lets it clean up at the deadline, however long the pause is that the attempt before was asked for', async () => {
+    const id = await created()
+    const claim = await claimed()
+    await database.pool.query(`update tasks set deadline = now() + interval '2 seconds'`)
+    await store.release(claim, { delayMs: 3_600_000, countAttempt: true, message: '' })
+
+    const { rows } = await database.pool.query(
+      'select next_run_at = deadline as at_deadline from tasks where id = $1',
+      [id]
+    )
+    expect(rows).toEqual([{ at_deadline: true }])
+  })
+
   it('takes so many at a time that no backlog keeps it from what is due', async () => {
     await Promise.all(Array.from({ length: 510 }, () => created()))
     await database.pool.query(`update tasks set deadline = now() - interval '1 second'`)
