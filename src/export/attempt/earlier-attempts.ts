@@ -1,7 +1,10 @@
 import type { Removed } from '../../destinations/destination.ts'
 import { isPermanent } from '../../domain/errors.ts'
+import type { Sidecar } from '../../domain/export-options.ts'
 import { isOurs } from '../checks/collision.ts'
-import type { Committed } from '../proof/prove.ts'
+import { type Committed, takingBack } from '../proof/prove.ts'
+import { SIDECAR_ENDINGS } from '../proof/sidecar-text.ts'
+import { besideIt } from '../requests/key-template.ts'
 import { NO_FILE, uploadTarget } from '../upload-target.ts'
 import type { Attempt, PartialUpload } from './attempt.ts'
 import type { ExportJob } from './export-job.ts'
@@ -24,11 +27,7 @@ export async function removeAll(attempt: Attempt, job: ExportJob): Promise<void>
   const { cleanup, signal } = attempt
   try {
     const committed = await committedBefore(job, signal)
-    if (committed) {
-      await cleanup.remove('the written object', (stop) =>
-        job.destination.remove(committed.target, stop).then(() => ['object'])
-      )
-    }
+    if (committed) await cleanup.remove('the written object', (stop) => removeWritten(job, committed, stop))
   } catch (error) {
     signal.throwIfAborted()
     cleanup.failed('the object, if it was complete already', error)
@@ -36,19 +35,30 @@ export async function removeAll(attempt: Attempt, job: ExportJob): Promise<void>
   await removeLeftovers(attempt, job)
 }
 
-/**
- * Takes over what was being sent when an earlier attempt ended: as `attempt.partial` where it may be gone on with, otherwise it
- * is removed.
- */
+/** An object that was complete, and what was written beside it by this task. */
+async function removeWritten({ claim, destination }: ExportJob, { target }: Committed, stop: AbortSignal) {
+  const sidecars = new Set<Sidecar>()
+  for (const sidecar of claim.task.request.options.sidecars) {
+    const beside = { ...target, url: besideIt(target.url, SIDECAR_ENDINGS[sidecar]) }
+    const found = await destination.find(beside, stop)
+    if (found.status === 'present' && isOurs(found, beside)) sidecars.add(sidecar)
+  }
+  return takingBack(destination, target, sidecars)()
+}
+
+/** Leaves as `attempt.partial` what was being sent when an earlier attempt ended, where it may be gone on with; or removes it. */
 export async function takeOver(attempt: Attempt, job: ExportJob): Promise<void> {
-  if (mayGoOn(job)) attempt.partial = leftoversOf(job)
-  else await removeLeftovers(attempt, job)
+  if (!mayGoOn(job)) await removeLeftovers(attempt, job)
 }
 
 /** What stands at the destination of a task that nobody may have heard of; for the next attempt, where there is one. */
 export const leftoversOf = (job: ExportJob): PartialUpload => ({
   what: LEFTOVERS,
-  remove: (signal) => discard(job, signal),
+  async remove(signal) {
+    const committed = await committedBefore(job, signal)
+    const removed = committed ? await removeWritten(job, committed, signal) : []
+    return [...removed, ...(await discard(job, signal))]
+  },
   resumable: true
 })
 
@@ -75,13 +85,16 @@ const discard = ({ claim, destination, where }: ExportJob, signal: AbortSignal):
   destination.discard(uploadTarget(where, { suffix: claim.suffix, replace: true }, NO_FILE), claim.uploadState, signal)
 
 /** Removes what was being sent when an earlier attempt ended without a word. */
-async function removeLeftovers({ claim, cleanup, signal }: Attempt, job: ExportJob): Promise<void> {
+async function removeLeftovers(attempt: Attempt, job: ExportJob): Promise<void> {
+  const { claim, cleanup, signal } = attempt
   const isFirst = claim.epoch === 1
   if (isFirst) return
   try {
     cleanup.add(await discard(job, signal))
+    attempt.partial = undefined
   } catch (error) {
-    if (claim.cancel) signal.throwIfAborted() // another worker can do it
+    signal.throwIfAborted() // whatever ends the attempt removes it, or another worker
+    attempt.partial = undefined
     // Where nothing was written down there is most likely nothing, and some keys may not look.
     if (!claim.uploadState && isPermanent(error)) return
     cleanup.failed(LEFTOVERS, error)

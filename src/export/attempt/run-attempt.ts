@@ -39,8 +39,10 @@ export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<E
     await removeAll(attempt, job)
     throw new CancelRequested(claim.cancel)
   }
+  if (claim.epoch > 1) attempt.partial = leftoversOf(job)
   const committed = await committedBefore(job, signal)
   if (committed) {
+    attempt.partial = undefined
     const { tidy } = job.destination
     if (tidy) await attempt.cleanup.remove('what the upload left', (stop) => tidy(committed.target, stop))
     await using disk = await openSource(uses, claim.task.request.imageId, claim.source, signal)
@@ -51,7 +53,10 @@ export async function runAttempt(uses: AttemptUses, attempt: Attempt): Promise<E
   }
   const about = { ...told, scrubReport: claim.task.scrubReport, scrubbed: scrub.changesDisk }
   const standing = await takeStanding(uses, attempt, job, about)
-  if (standing) return { ...standing, durationSeconds: seconds() }
+  if (standing) {
+    attempt.partial = undefined
+    return { ...standing, durationSeconds: seconds() }
+  }
   if (claim.sent) await uses.tasks.note(claim, { sent: null }) // it is not there: from now on a cancel is accepted again
   await takeOver(attempt, job)
   if (claim.spent === 'deadline') throw new DeadlinePassed()

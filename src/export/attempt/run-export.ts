@@ -34,8 +34,12 @@ export function runNextExport(uses: RunUses) {
     try {
       const result = await runAttempt(uses, attempt)
       await writeDown(uses, attempt)
+      const { takeBack } = attempt
       attempt.takeBack = undefined // from here on the task may have succeeded, whatever we get to hear of it
-      await uses.tasks.settleSuccess(claim, result, attempt.meter.look())
+      await uses.tasks.settleSuccess(claim, result, attempt.meter.look()).catch((error: unknown) => {
+        if (error instanceof CancelRequested) attempt.takeBack = takeBack // but for this: it was canceled before
+        throw error
+      })
       uses.log.info({ ...about, bytes: result.bytes, seconds: result.durationSeconds }, 'export succeeded')
     } catch (error) {
       await settle(uses, attempt, error)

@@ -1,7 +1,7 @@
 import { failure } from '../../destinations/failures.ts'
 import { isPermanent } from '../../domain/errors.ts'
 import { VerifyFailed } from '../../domain/export-errors.ts'
-import type { VerifyLevel } from '../../domain/export-options.ts'
+import type { Sidecar, VerifyLevel } from '../../domain/export-options.ts'
 import type { ExportResult, SentFile, Task } from '../../domain/task.ts'
 import type { Transferred } from '../../pipeline/wants.ts'
 import type { Attempt } from '../attempt/attempt.ts'
@@ -88,14 +88,17 @@ export async function takeStanding(
   const { layout, minLength, maxLength } = await planFile(disk, format)
   if (!scrubbed && (length < minLength || length > maxLength)) return undefined
   attempt.enter('verifying')
+  const written = new Set<Sidecar>()
   try {
     const { sample, ...sent }: Transferred = claim.sent ?? (await makeAgain(uses, attempt, job, disk))
     const standing = { target, sent, ...(sample && { sample }), location: target.url.href, level }
     const source = { disk, layout: scrubbed ? undefined : layout, ...about }
-    const result = await proveHere(uses, attempt, destination, standing, source)
-    attempt.takeBack = takingBack(destination, target, result.sidecars)
+    const result = await proveHere(uses, attempt, destination, standing, source, written)
+    attempt.takeBack = takingBack(destination, target, written)
     return result
   } catch (error) {
+    // They are written when it is proved to be this task's.
+    if (written.size > 0) attempt.takeBack = takingBack(destination, target, written)
     const isOther = error instanceof VerifyFailed || isPermanent(error)
     if (!isOther) throw error
     uses.log.info(

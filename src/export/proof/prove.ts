@@ -1,7 +1,7 @@
 import type { Destination, Removed, UploadTarget } from '../../destinations/destination.ts'
 import { failure } from '../../destinations/failures.ts'
 import type { Disk } from '../../disks/disk.ts'
-import { SIDECARS, type VerifyLevel } from '../../domain/export-options.ts'
+import type { Sidecar, VerifyLevel } from '../../domain/export-options.ts'
 import type { ScrubReport } from '../../domain/scrub-report.ts'
 import type { ExportResult, SentFile } from '../../domain/task.ts'
 import type { Layout } from '../../formats/format.ts'
@@ -52,19 +52,22 @@ export async function prove(
   source: Proof
 ): Promise<Proved> {
   const { target } = committed
-  attempt.takeBack = takingBack(destination, target)
-  const result = await proveHere(uses, attempt, destination, committed, source)
-  attempt.takeBack = takingBack(destination, target, result.sidecars)
-  return result
+  const written = new Set<Sidecar>()
+  attempt.takeBack = takingBack(destination, target, written)
+  return proveHere(uses, attempt, destination, committed, source, written)
 }
 
-/** The same of an object that is to stay where it is if it does not pass. */
+/**
+ * The same of an object that is to stay where it is if it does not pass.
+ * @param written told of what is written beside it, before it is
+ */
 export async function proveHere(
   uses: ProofUses,
   attempt: Attempt,
   destination: Destination,
   { target, sent: told, sample, location, etag, level }: Committed,
-  source: Proof
+  source: Proof,
+  written = new Set<Sidecar>()
 ): Promise<Proved> {
   const { claim, signal, warnings } = attempt
   const { request } = claim.task
@@ -79,23 +82,22 @@ export async function proveHere(
   const { verify } = checked
   const about = { properties, scrubReport, verify, createdAt: new Date() }
   const facts = { target, request, source: claim.source, sent, etag, virtualSize, ...about }
-  const written = await writeSidecars(destination, sidecars, object.if_exists ?? 'fail', facts, uses, signal)
+  const beside = await writeSidecars(destination, sidecars, object.if_exists ?? 'fail', facts, uses, signal, written)
 
-  warnings.push(...checked.warnings, ...written.warnings)
-  const found = Object.keys(written.sidecars).length > 0 ? { sidecars: written.sidecars } : {}
+  warnings.push(...checked.warnings, ...beside.warnings)
+  const found = Object.keys(beside.sidecars).length > 0 ? { sidecars: beside.sidecars } : {}
   return { ...sent, location, virtualSize, verify, ...(etag !== undefined && { etag }), ...found }
 }
 
-/** Removes an object with what was written beside it. */
+/** Removes an object with what was written beside it until then. */
 export const takingBack =
-  (destination: Destination, target: UploadTarget, sidecars: ExportResult['sidecars'] = {}) =>
-  async (): Promise<Removed> => {
+  (destination: Destination, target: UploadTarget, written: ReadonlySet<Sidecar>) => async (): Promise<Removed> => {
     const { signal: never } = new AbortController()
     const removed = ['object']
     await destination.remove(target, never)
     const left = await destination.find(target, never)
     if (left.status === 'present') throw failure('notRemoved', placeName(target.url))
-    for (const sidecar of SIDECARS.filter((name) => sidecars[name] !== undefined)) {
+    for (const sidecar of written) {
       await destination.remove({ ...target, url: besideIt(target.url, SIDECAR_ENDINGS[sidecar]) }, never)
       removed.push(SIDECAR_ENDINGS[sidecar])
     }

@@ -19,6 +19,7 @@ export type Written = {
 /**
  * Writes the small objects beside the image that were asked for. One that cannot be written is a warning: the image itself is
  * there and proved.
+ * @param written told of each before it is written
  * @throws the reason of `signal`
  */
 export async function writeSidecars(
@@ -27,13 +28,15 @@ export async function writeSidecars(
   policy: IfExists,
   facts: ManifestFacts,
   { retryRules, log }: { readonly retryRules: RetryRules; readonly log: Log },
-  signal: AbortSignal
+  signal: AbortSignal,
+  written: Set<Sidecar>
 ): Promise<Written> {
   const sidecars: Partial<Record<Sidecar, string>> = {}
   const warnings: Warning[] = []
   for (const sidecar of asked) {
     try {
-      sidecars[sidecar] = await writeSidecar(destination, sidecar, policy, facts, retryRules, signal)
+      const begin = () => void written.add(sidecar)
+      sidecars[sidecar] = await writeSidecar(destination, sidecar, policy, facts, retryRules, signal, begin)
     } catch (err) {
       signal.throwIfAborted()
       log.warn({ taskId: facts.target.marks.taskId, sidecar, err }, 'sidecar could not be written')
@@ -50,13 +53,15 @@ async function writeSidecar(
   policy: IfExists,
   facts: ManifestFacts,
   retryRules: RetryRules,
-  signal: AbortSignal
+  signal: AbortSignal,
+  begin: () => void
 ): Promise<string> {
   const { target } = facts
   const { mediaType, text } = sidecarText(sidecar, facts)
   const url = besideIt(target.url, SIDECAR_ENDINGS[sidecar])
   const place = await placeOf(destination, sidecar, policy, facts, text, signal)
   if (place === 'keep') return url.href
+  begin()
   const bytes = Buffer.from(text)
   const object = { ...target.object, replace: place === 'replace' }
   const retries = new Retries(retryRules, { length: bytes.length, parts: 1 })
