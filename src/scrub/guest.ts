@@ -21,6 +21,8 @@ export interface GuestFiles {
   list(folder: string): Promise<readonly GuestEntry[]>
   /** The whole of a file of at most `limit` bytes; undefined for a longer one, and for what is no file. */
   read(path: string, limit: number): Promise<Buffer | undefined>
+  /** How a file begins: `bytes` of it, at most 64 KiB, or all of a shorter one; undefined for what is no file. */
+  head(path: string, bytes: number): Promise<Buffer | undefined>
 }
 
 /** What a step wants changed. */
@@ -31,3 +33,5 @@ export type GuestChange =
   | { readonly kind: 'empty'; readonly path: string }
   /** A file's whole content; its owner and mode stay, and are root's and `mode` where it is new. Its folder has to be there. */
   | { readonly kind: 'write'; readonly path: string; readonly bytes: Buffer; readonly mode: number }
+  /** A file's bytes from `from` on are zeros; its length, and where it lies, stay. */
+  | { readonly kind: 'blank'; readonly path: string; readonly from: number }

@@ -14,6 +14,7 @@ import { providerPaths } from './steps/provider-paths.ts'
 import { randomSeed } from './steps/random-seed.ts'
 import { sshHostKeys } from './steps/ssh-host-keys.ts'
 import { sshUserKeys } from './steps/ssh-user-keys.ts'
+import { swapFiles } from './steps/swap-files.ts'
 import { temporaryFiles } from './steps/temporary-files.ts'
 
 /** Every step, in the order in which they are made. */
@@ -28,6 +29,7 @@ export const scrubSteps = (): readonly ScrubStep[] => [
   netLeases,
   packageCaches,
   temporaryFiles,
+  swapFiles,
   randomSeed,
   mailSpools,
   cronSpools,

@@ -34,9 +34,9 @@ const LAYOUT: Layout = {
     'lvcreate root vg 80',
     'lvcreate swap vg 8',
     'lvcreate gone vg 8',
-    'mkswap /dev/vg/swap label:swapped',
-    'mkfs ext4 /dev/vg/root'
+    'mkswap /dev/vg/swap label:swapped'
   ],
+  usedBefore: { device: '/dev/vg/root', mebibytes: 80 },
   devices: ['/dev/vg/swap', '/dev/vg/gone'],
   afterwards: ['lvremove /dev/vg/gone'],
   root: '/dev/vg/root',

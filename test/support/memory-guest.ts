@@ -47,6 +47,11 @@ export class MemoryGuest implements GuestFiles {
     return node?.kind === 'file' && node.bytes.length <= limit ? node.bytes : undefined
   }
 
+  async head(path: string, bytes: number): Promise<Buffer | undefined> {
+    const node = this.nodes.get(path)
+    return node?.kind === 'file' ? node.bytes.subarray(0, bytes) : undefined
+  }
+
   /** Makes a change as editors promise to; throws where there is nothing to change. */
   apply(change: GuestChange): void {
     const node = this.nodes.get(change.path)
@@ -57,6 +62,11 @@ export class MemoryGuest implements GuestFiles {
       return
     }
     if (!node) throw new Error(`nothing to ${change.kind} at ${change.path}`)
+    if (change.kind === 'blank') {
+      const bytes = Buffer.concat([node.bytes.subarray(0, change.from), Buffer.alloc(node.bytes.length - change.from)])
+      this.nodes.set(change.path, { ...node, bytes })
+      return
+    }
     if (change.kind === 'empty' && node.kind === 'link') throw new Error(`${change.path} is a link`)
     for (const path of [...this.nodes.keys()]) if (path.startsWith(`${change.path}/`)) this.nodes.delete(path)
     if (change.kind === 'remove') this.nodes.delete(change.path)

@@ -53,6 +53,12 @@ export class ApplianceFiles implements GuestFiles {
     return Buffer.concat(chunks)
   }
 
+  async head(path: string, bytes: number): Promise<Buffer | undefined> {
+    const entry = await this.stat(path)
+    if (entry?.kind !== 'file') return undefined
+    return this.#fish.ask(commandLine('pread', path, String(Math.min(bytes, entry.bytes)), '0'))
+  }
+
   /** Whatever was changed: folders that were seen may be none any more. */
   forget(): void {
     this.#folders.clear()

@@ -7,6 +7,7 @@ import type { ScrubStep, StepSettings } from '../scrub-step.ts'
 import type { ApplianceFiles } from './appliance-files.ts'
 import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
+import { pathInShell, shell } from './shell.ts'
 
 /** Files, links and folders; bytes of those that went. */
 type Count = { files: number; bytes: number }
@@ -39,6 +40,7 @@ export class FileChanger {
     if (change.kind === 'write') return this.#write(change, entry, count)
     if (!entry) return
     if (change.kind === 'remove') return this.#remove(change.path, entry, count)
+    if (change.kind === 'blank') return this.#blank(change, entry, count)
     if (entry.kind === 'folder') {
       for (const inside of await this.#files.list(change.path)) {
         await this.#remove(`${change.path}/${inside.name}`, inside, count)
@@ -47,6 +49,25 @@ export class FileChanger {
       await this.#fish.ask(commandLine('truncate', change.path))
       add(count, entry)
     }
+  }
+
+  async #blank(
+    { path, from }: Extract<GuestChange, { kind: 'blank' }>,
+    entry: GuestEntry,
+    count: Count
+  ): Promise<void> {
+    const bytes = Math.max(0, entry.bytes - from)
+    if (entry.kind !== 'file' || bytes === 0) return
+    const file = pathInShell(path)
+    const zeros = `if=/dev/zero bs=1M seek=${from} count=${bytes} oflag=seek_bytes iflag=count_bytes,fullblock`
+    // btrfs frees what was there once no byte of it is in use, so those that stay are written anew too.
+    const { status } = await shell(
+      this.#fish,
+      `dd of=${file} ${zeros} conv=notrunc && dd if=${file} of=${file} bs=${from} count=1 conv=notrunc`
+    )
+    if (status !== '0') throw new Refused('not-blanked', 'a file of it could not be made zeros')
+    count.files += 1
+    count.bytes += bytes
   }
 
   async #remove(path: string, entry: GuestEntry, count: Count): Promise<void> {

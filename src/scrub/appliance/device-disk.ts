@@ -5,6 +5,8 @@ import { MiB } from '../../domain/bytes.ts'
 import type { Served } from '../nbd/transmission.ts'
 import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
+import type { Session } from './session.ts'
+import { inShell, shell } from './shell.ts'
 
 const CHUNK_BYTES = MiB
 /** A disk without content that is attached behind the guest's: a command cannot hold zeros. */
@@ -15,11 +17,24 @@ const ZEROS_BYTES = 64 * MiB
 export const attachZeros = (fish: Fish): Promise<unknown> =>
   fish.ask(commandLine('add-drive-scratch', String(ZEROS_BYTES)))
 
+type DeviceDisk = Disk &
+  Served & {
+    /** Takes away what is there; it reads as zeros then, or below an encryption as noise. */
+    erase(offset: number, length: number): Promise<void>
+  }
+
 /** A device of the appliance, such as a logical volume, as a disk for the readers here. Nothing of it may be mounted. */
-export async function deviceDisk(fish: Fish, device: string, folder: string): Promise<Disk & Served> {
+export async function deviceDisk({ fish, server, folder }: Session, device: string): Promise<DeviceDisk> {
   const virtualSize = Number(await fish.text(commandLine('blockdev-getsize64', device)))
+  const zero: Served['zero'] = async (offset, length) => {
+    for (let at = 0; at < length; at += ZEROS_BYTES) {
+      const where = [`destoffset:${offset + at}`, `size:${Math.min(ZEROS_BYTES, length - at)}`]
+      await fish.ask(commandLine('copy-device-to-device', ZEROS, device, ...where))
+    }
+  }
   return {
     virtualSize,
+    zero,
 
     async *extents() {
       yield { offset: 0, length: virtualSize, data: true }
@@ -43,11 +58,10 @@ export async function deviceDisk(fish: Fish, device: string, folder: string): Pr
       await rm(content)
     },
 
-    async zero(offset, length) {
-      for (let at = 0; at < length; at += ZEROS_BYTES) {
-        const where = [`destoffset:${offset + at}`, `size:${Math.min(ZEROS_BYTES, length - at)}`]
-        await fish.ask(commandLine('copy-device-to-device', ZEROS, device, ...where))
-      }
+    async erase(offset, length) {
+      const before = server.trimmedBytes
+      await shell(fish, `blkdiscard --offset ${offset} --length ${length} ${inShell(device)}`)
+      if (server.trimmedBytes - before < length) await zero(offset, length)
     }
   }
 }

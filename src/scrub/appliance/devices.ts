@@ -16,13 +16,6 @@ export async function devices(fish: Fish): Promise<string[]> {
 /** Of the guest's disk, which is attached with it. */
 export const LABEL = 'guest'
 
-/**
- * What a device is called in the appliance's own shell. guestfish has names of its own and puts the guest's disk first
- * (/dev/sda); its kernel finds several disks at once, and any of them may be its first.
- * @see https://libguestfs.org/guestfs.3.html, "Disk labels"
- */
-export const inShell = (device: string): string => device.replace(/^\/dev\/sda(?=\d*$)/, `/dev/disk/guestfs/${LABEL}`)
-
 /** What a device holds, by the names of libblkid; empty where that is not known. */
 export const typeOf = async (fish: Fish, device: string): Promise<string> =>
   (await fish.text(`-${commandLine('vfs-type', device)}`)).trim()

@@ -1,7 +1,7 @@
 import { ScrubApplianceFailed } from '../../domain/scrub-errors.ts'
 import type { StepReport } from '../../domain/scrub-report.ts'
+import { hibernated } from '../filesystems/swap.ts'
 import type { Edit, Edited } from '../guest-editor.ts'
-import type { NbdServer } from '../nbd/server.ts'
 import { Refused } from '../refused.ts'
 import type { ScrubStep } from '../scrub-step.ts'
 import { ApplianceFiles } from './appliance-files.ts'
@@ -11,17 +11,13 @@ import { attachZeros } from './device-disk.ts'
 import { LABEL } from './devices.ts'
 import { eraseGuest } from './erase-guest.ts'
 import { findGuest } from './find-guest.ts'
-import type { Fish } from './fish.ts'
+import { leftFiles } from './left-files.ts'
 import { mountGuest } from './mount-guest.ts'
 import { mount, mountables } from './mountable.ts'
+import type { Session } from './session.ts'
 
-export type Session = {
-  readonly fish: Fish
-  readonly server: NbdServer
-  /** Of the host, and guestfish's too. */
-  readonly folder: string
-}
-
+/** What libblkid calls swap with the memory of a guest in it. */
+const SUSPENDED = 'swsuspend'
 /** Opening LUKS takes up to 1 GiB, see cryptsetup-luksFormat(8), "--pbkdf-memory"; the rest is for the machine. */
 const MEMORY_FOR_KEYS_MIB = 2048
 
@@ -43,8 +39,9 @@ export async function editGuest(session: Session, edit: Edit, signal: AbortSigna
   const all = await mountables(fish, edit.diskKey)
   const { root, ...guest } = await findGuest(fish, all, folder)
   const isLinux = guest.kind === 'linux'
-  if (isLinux) await mountGuest(fish, root, all, folder)
-  else await mount(fish, root, '/', 'ro')
+  if (isLinux && all.some(({ type }) => type === SUSPENDED)) throw hibernated()
+  const mounted = isLinux ? await mountGuest(fish, root, all, folder) : []
+  if (!isLinux) await mount(fish, root, '/', 'ro')
 
   const files = new ApplianceFiles(fish, folder)
   const changer = new FileChanger(fish, files, folder)
@@ -55,10 +52,11 @@ export async function editGuest(session: Session, edit: Edit, signal: AbortSigna
   for (const look of edit.looks) await look(files, signal)
 
   await fish.ask('umount-all')
+  const left = isLinux ? await leftFiles(fish, all, mounted) : new Map<number, string>()
   const erased = await eraseGuest(session, all, isLinux, signal)
   const tools = { libguestfs: versionIn(await fish.text('version')) }
   await fish.close()
-  return { guest, steps, tools, erased }
+  return { guest, steps, tools, left, erased }
 }
 
 const skipped = ({ id }: ScrubStep): StepReport => ({

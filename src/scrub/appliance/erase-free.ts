@@ -1,33 +1,40 @@
-import { ByteRanges } from '../byte-ranges.ts'
-import { settleJournal } from '../fast/journal.ts'
-import { ext } from '../filesystems/ext/ext.ts'
 import type { NbdServer } from '../nbd/server.ts'
 import { Refused } from '../refused.ts'
-import { Volume } from '../volume.ts'
 import { commandLine } from './command-line.ts'
 import { deviceDisk } from './device-disk.ts'
-import type { Session } from './edit-guest.ts'
+import { eraseExt, packFolders } from './erase-ext.ts'
 import type { Fish } from './fish.ts'
 import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
+import type { Session } from './session.ts'
 import { eraseSpares } from './xfs-spares.ts'
 
 /**
  * Makes zeros of all that no file uses any more, journals too; nothing may be mounted. What a file system trims is compared
  * with what it says is free: where it trimmed less its free space is written with zeros.
+ * @returns why not all was erased of what lies in volumes, null where it was
  * @throws Refused where a file system is not sound, or its free space could not be had
  */
-export async function eraseFree(session: Session, all: readonly Mountable[], signal: AbortSignal): Promise<void> {
+export async function eraseFree(
+  session: Session,
+  all: readonly Mountable[],
+  signal: AbortSignal
+): Promise<string | null> {
   const { fish, server } = session
+  let why: string | null = null
   for (const one of all) {
     if (!CHANGED.has(one.type) || isSubvolume(one)) continue
+    const isExt = one.type.startsWith('ext')
     if (one.type === 'xfs') await renewLog(fish, one)
+    if (isExt) await packFolders(fish, one)
     // Blocks that were freed a moment ago are not trimmed before the next mount.
     if (!(await mount(fish, one, '/', 'rw'))) throw new Refused('not-mounted', 'a file system cannot be mounted again')
     const trimmed = await trim(fish, server)
-    if (!trimmed && !one.type.startsWith('ext')) await fish.ask(commandLine('zero-free-space', '/'))
+    if (!trimmed && !isExt) await fish.ask(commandLine('zero-free-space', '/'))
     await fish.ask('umount-all')
-    await eraseUnmounted(session, one, trimmed, signal)
+    if (one.type === 'xfs') await eraseSpares(await deviceDisk(session, one.name))
+    if (isExt) why ??= await eraseExt(session, one, trimmed, signal)
   }
+  return why
 }
 
 /** The log holds what folders were before. xfs's own repair writes it anew, and looks at everything on the way. */
@@ -48,21 +55,4 @@ async function freeBytes(fish: Fish): Promise<number> {
   const [frsize, bfree] = ['frsize', 'bfree'].map((name) => new RegExp(`^ *${name}: (\\d+)$`, 'm').exec(printed)?.[1])
   if (!frsize || !bfree) throw new Refused('free-space', 'a file system does not say how much of it is free')
   return Number(frsize) * Number(bfree)
-}
-
-/** What a file system keeps for itself, and never trims; and where ext could not trim, what nobody uses. */
-async function eraseUnmounted(
-  { fish, folder }: Session,
-  { name, type }: Mountable,
-  trimmed: boolean,
-  signal: AbortSignal
-): Promise<void> {
-  if (type === 'btrfs') return
-  const device = await deviceDisk(fish, name, folder)
-  if (type === 'xfs') return eraseSpares(device)
-  const data = new ByteRanges(Float64Array.of(0), Float64Array.of(device.virtualSize))
-  const volume = new Volume({ disk: device, data, signal }, 0, device.virtualSize)
-  await settleJournal(device, volume)
-  if (trimmed) return
-  for (const { offset, length } of (await ext.unused(volume)).ranges) await device.zero(offset, length)
 }

@@ -1,9 +1,9 @@
-import type { Session } from './edit-guest.ts'
 import { eraseFree } from './erase-free.ts'
 import { eraseNtfs } from './erase-ntfs.ts'
 import { eraseVolumes } from './erase-volumes.ts'
 import type { Fish } from './fish.ts'
 import { CHANGED, isSubvolume, type Mountable } from './mountable.ts'
+import type { Session } from './session.ts'
 
 /**
  * Makes zeros of what no file uses: of Linux all that there is, and of NTFS what can be proved to be free. Nothing may be
@@ -20,9 +20,9 @@ export async function eraseGuest(
   const { fish, server } = session
   const erased = new Map<string, string | null>()
   if (isLinux) {
-    await eraseFree(session, all, signal)
+    const notErased = await eraseFree(session, all, signal)
     await eraseVolumes(fish, all, server)
-    const why = await unreadVolume(fish, all)
+    const why = (await unreadVolume(fish, all)) ?? notErased
     for (const kind of ['xfs', 'btrfs']) erased.set(kind, null)
     for (const kind of ['lvm', 'luks']) erased.set(kind, why)
   }

@@ -1,7 +1,7 @@
 import type { NbdServer } from '../nbd/server.ts'
 import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
-import type { Mountable } from './mountable.ts'
+import { isPlain, type Mountable } from './mountable.ts'
 
 /** For a moment, all that a volume group has not given out: what was in volumes that are gone. */
 const UNGIVEN = 'ungiven-space'
@@ -10,7 +10,7 @@ const UNGIVEN = 'ungiven-space'
 export async function eraseVolumes(fish: Fish, all: readonly Mountable[], server: NbdServer): Promise<void> {
   for (const { name, type } of all) {
     // Swap on a partition is found without the appliance.
-    if (type === 'swap' && !/^\/dev\/sda\d*$/.test(name)) await renewSwap(fish, name, server)
+    if (type === 'swap' && !isPlain({ name, type })) await renewSwap(fish, name, server)
   }
   for (const group of (await fish.text('vgs')).split('\n').filter(Boolean)) {
     const device = `/dev/${group}/${UNGIVEN}`

@@ -1,14 +1,14 @@
 import { MiB } from '../../domain/bytes.ts'
+import { type FstabLine, fstabLines } from '../fstab.ts'
 import { Refused } from '../refused.ts'
 import { ApplianceFiles } from './appliance-files.ts'
 import { commandLine } from './command-line.ts'
 import type { Fish } from './fish.ts'
-import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
-
-type Line = { readonly what: string; readonly at: string; readonly types: readonly string[]; readonly options: string }
+import { CHANGED, isOn, isSubvolume, type Mountable, mount } from './mountable.ts'
 
 /**
  * Mounts a guest's file systems as its /etc/fstab has them. What it names and is not on this disk is none of its files.
+ * @returns what is mounted
  * @throws Refused where one of this disk is left and may be what fstab names: it would leave with all that is in it
  */
 export async function mountGuest(
@@ -16,11 +16,11 @@ export async function mountGuest(
   root: Mountable,
   all: readonly Mountable[],
   folder: string
-): Promise<void> {
+): Promise<readonly Mountable[]> {
   if (!(await mount(fish, root, '/', 'rw'))) throw new Refused('not-mounted', 'its file system cannot be mounted')
   const files = new ApplianceFiles(fish, folder)
   const fstab = (await files.read('/etc/fstab', MiB))?.toString('latin1') ?? ''
-  let left = all.filter((one) => CHANGED.has(one.type) && !isSubvolume(one) && !isOn(one, root))
+  const mounted = [root]
   let unclear = false
   for (const line of linesOf(fstab)) {
     const one = await meant(fish, line, all)
@@ -29,35 +29,30 @@ export async function mountGuest(
     if ((await files.stat(line.at))?.kind !== 'folder' || !(await mount(fish, one, line.at, 'rw'))) {
       throw new Refused('not-mounted', 'a file system that its fstab names cannot be mounted')
     }
-    left = left.filter((other) => !isOn(other, one))
+    mounted.push(one)
     files.forget()
   }
-  if (unclear && left.length > 0) throw new Refused('not-found', 'a file system that its fstab names is not found')
+  const left = all.some(
+    (one) => CHANGED.has(one.type) && !isSubvolume(one) && !mounted.some((other) => isOn(one, other))
+  )
+  if (unclear && left) throw new Refused('not-found', 'a file system that its fstab names is not found')
+  return mounted
 }
 
-const isOn = (device: Mountable, { name }: Mountable): boolean =>
-  name === device.name || name.startsWith(`btrfsvol:${device.name}/`)
-
-/** Of fstab(5), those that may be of a kind that is changed: outer folders first. */
-function linesOf(fstab: string): Line[] {
-  return fstab
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).map(unescaped))
-    .map(([what = '', at = '', type = '', options = '']) => ({ what, at: plain(at), types: type.split(','), options }))
-    .filter(({ what, at, types }) => {
+/** Those that may be of a kind that is changed: outer folders first. */
+const linesOf = (fstab: string): FstabLine[] =>
+  fstabLines(fstab)
+    .filter(({ at, types }) => {
       const mayBe = types.some((type) => CHANGED.has(type) || type === 'auto')
-      return mayBe && !what.startsWith('#') && at.startsWith('/') && at !== '/'
+      return mayBe && at.startsWith('/') && at !== '/'
     })
     .sort((a, b) => a.at.length - b.at.length)
-}
 
-/** `/home/` is `/home`. */
-const plain = (path: string): string => (path.startsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path)
-
-const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8) & 0xff))
-
-async function meant(fish: Fish, { what, options }: Line, all: readonly Mountable[]): Promise<Mountable | undefined> {
+async function meant(
+  fish: Fish,
+  { what, options }: FstabLine,
+  all: readonly Mountable[]
+): Promise<Mountable | undefined> {
   const subvolume = /(?:^|,)subvol=\/?([^,]+)/.exec(options)?.[1]
   for (const one of all) {
     if (isSubvolume(one) || !(await isCalled(fish, one.name, what))) continue

@@ -12,6 +12,13 @@ export type Mountable = { readonly name: string; readonly type: string }
 
 export const isSubvolume = ({ name }: Mountable): boolean => name.startsWith('btrfsvol:')
 
+/** Whether `one` is the device, or a subvolume of it. */
+export const isOn = (device: Mountable, { name }: Mountable): boolean =>
+  name === device.name || name.startsWith(`btrfsvol:${device.name}/`)
+
+/** The disk, or a partition of it: what can be read without the appliance too. */
+export const isPlain = ({ name }: Mountable): boolean => /^\/dev\/sda\d*$/.test(name)
+
 /** Everything that can be looked into, in encrypted volumes too. Throws what `openEncrypted` throws. */
 export async function mountables(fish: Fish, key: Secret<string> | undefined): Promise<readonly Mountable[]> {
   const opened = await openEncrypted(fish, key)

@@ -2,8 +2,9 @@ import { ScrubDiskKeyWrong } from '../../domain/scrub-errors.ts'
 import type { Secret } from '../../domain/secret.ts'
 import { Refused } from '../refused.ts'
 import { commandLine } from './command-line.ts'
-import { devices, inShell, typeOf } from './devices.ts'
+import { devices, typeOf } from './devices.ts'
 import type { Fish } from './fish.ts'
+import { inMemory, inShell, shell } from './shell.ts'
 
 const LUKS = 'crypto_LUKS'
 /** Guests have one or two. */
@@ -31,16 +32,16 @@ export async function openEncrypted(fish: Fish, key: Secret<string> | undefined)
     if (openedOf.size + closed.length > MAX_VOLUMES) {
       throw new Refused('too-many-volumes', 'it has more encrypted volumes than are opened')
     }
-    await placeKey(fish, key)
-    for (const device of closed) openedOf.set(device, await open(fish, device, `opened${openedOf.size}`))
-    await fish.ask('umount-all')
+    // Its /tmp is in a file of the host. The key goes with the memory.
+    await inMemory(fish, async () => {
+      await placeKey(fish, key)
+      for (const device of closed) openedOf.set(device, await open(fish, device, `opened${openedOf.size}`))
+    })
     await fish.ask('lvm-scan true')
   }
 }
 
-/** In the memory of the appliance, and nowhere else: its /tmp is in a file of the host. It goes when all is unmounted. */
 async function placeKey(fish: Fish, key: Secret<string>): Promise<void> {
-  await fish.ask(commandLine('debug', 'sh', 'mount -t tmpfs none /sysroot'))
   const bytes = Buffer.from(key.unwrap(), 'utf8')
   for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
     await fish.ask(commandLine('write-append', '/key', bytes.toString('latin1', at, at + CHUNK_BYTES)))
@@ -50,10 +51,10 @@ async function placeKey(fish: Fish, key: Secret<string>): Promise<void> {
 
 /** With discards allowed, so that what nobody uses becomes zeros below the encryption too. */
 async function open(fish: Fish, device: string, name: string): Promise<string> {
-  if (!/^\/dev\/[\w.+/-]+$/.test(device)) throw new Refused('name', 'a name in it cannot be told to the appliance')
-  const command = `cryptsetup open --type luks --allow-discards --key-file /sysroot/key ${inShell(device)} ${name}`
-  const said = await fish.text(commandLine('debug', 'sh', `${command} ; echo status $?`))
-  const status = /^status (\d+)$/m.exec(said)?.[1]
+  const { said, status } = await shell(
+    fish,
+    `cryptsetup open --type luks --allow-discards --key-file /sysroot/key ${inShell(device)} ${name}`
+  )
   if (status === NO_PERMISSION) throw new ScrubDiskKeyWrong()
   if (status !== '0') {
     const refused = new Refused('not-opened', 'its encryption is of a kind that is not opened here')

@@ -13,9 +13,9 @@ const LIMITS: Omit<JailLimits, 'fileBytes'> = {
 /** Exit codes are bits: errors were mended. */
 const MENDED = 1
 /** What it says when it makes something else of a file: nothing that is changed here calls for that. */
-const LOSES = /multiply-claimed|unattached inode|unconnected directory|salvage/i
+export const LOSES = /multiply-claimed|unattached inode|unconnected directory|salvage/i
 /** Extents are left as they are: the tool has no file's blocks, and a file is not to change where it lies. */
-const AS_THEY_ARE = ['-E', 'no_optimize_extents']
+export const AS_THEY_ARE = ['-E', 'no_optimize_extents']
 
 /** A file system in a file of a folder, for the tool that knows it best. */
 export type Checked = {

@@ -77,6 +77,17 @@ export class ExtEditor {
     return { files: 1, bytes: file.size }
   }
 
+  /** A file's blocks stay its own, with nothing in them from a byte on where a block begins. */
+  async blankFile(file: StoredInode, from: number): Promise<Count> {
+    const { blockBytes } = this.ext.sb
+    const kept = Math.ceil(from / blockBytes)
+    for (const { at, block, count } of file.kind === 'file' ? await this.ext.runs(file) : []) {
+      const skipped = Math.max(0, kept - at)
+      if (skipped < count) await this.ext.zeroContent(block + skipped, count - skipped)
+    }
+    return { files: 1, bytes: Math.max(0, file.size - from) }
+  }
+
   async overwrite(file: StoredInode, content: Buffer): Promise<Count> {
     if (file.size === content.length && (await this.ext.content(file)).equals(content)) return NOTHING
     await this.ext.putInode(file.number, await this.#filled(file.bytes, content))

@@ -2,6 +2,7 @@ import { ext } from '../filesystems/ext/ext.ts'
 import { fat } from '../filesystems/fat/fat.ts'
 import { recognised } from '../filesystems/recognised.ts'
 import { fileSystems } from '../filesystems/registry.ts'
+import { hibernated, swapMarkIn } from '../filesystems/swap.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { readPartitions } from '../partitions/table.ts'
@@ -10,7 +11,7 @@ import { sourceOf, Volume } from '../volume.ts'
 
 /**
  * The partitions with ext file systems, and those with FAT, as boot loaders need one. Throws Refused where there are none, or
- * where files lie in others besides: they would be left as they are.
+ * where files lie in others besides: they would be left as they are. And where the guest is suspended.
  */
 export async function extPartitions(disk: OverlayDisk, signal: AbortSignal) {
   const source = await sourceOf(disk, signal)
@@ -33,6 +34,7 @@ export async function extPartitions(disk: OverlayDisk, signal: AbortSignal) {
     }
     if (isExt) found.push(partition)
     else if (await fat.matches(volume)) fats.push(partition)
+    else if ((await swapMarkIn(volume))?.suspended) throw hibernated()
   }
   if (found.length === 0) throw new Refused('no-ext', 'it has no file system that is changed this way')
   return { found, fats }

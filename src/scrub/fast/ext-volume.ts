@@ -137,6 +137,12 @@ export class ExtVolume {
     return entries
   }
 
+  /** Makes zeros of blocks that hold what is in a file: no other cache or copy has them. */
+  async zeroContent(first: number, count: number): Promise<void> {
+    const { blockBytes } = this.sb
+    await this.#disk.zero(this.volume.start + first * blockBytes, count * blockBytes)
+  }
+
   /** To be called when names of a folder were cleared. */
   forgetNames(folder: number, entries: readonly FolderEntry[]): void {
     for (const { name } of entries) this.#folders.get(folder)?.delete(name)
@@ -147,9 +153,9 @@ export class ExtVolume {
     this.#folders.delete(folder)
   }
 
-  /** All of a file of this size. Throws Refused where its blocks cannot be. */
-  async content(file: StoredInode): Promise<Buffer> {
-    const bytes = Buffer.alloc(file.size)
+  /** The first `limit` bytes of a file, or all of a shorter one. Throws Refused where its blocks cannot be. */
+  async content(file: StoredInode, limit = Infinity): Promise<Buffer> {
+    const bytes = Buffer.alloc(Math.min(file.size, limit))
     const { blockBytes } = this.sb
     for (const { at, block, count, written } of await this.runs(file)) {
       const start = at * blockBytes

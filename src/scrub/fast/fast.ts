@@ -6,6 +6,7 @@ import { ext } from '../filesystems/ext/ext.ts'
 import { readSuperblockInUse } from '../filesystems/ext/superblock.ts'
 import type { GuestFiles } from '../guest.ts'
 import type { Edit, GuestEditor } from '../guest-editor.ts'
+import { LEFT } from '../left.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Refused } from '../refused.ts'
@@ -58,8 +59,8 @@ export const fastEditor = (jail: RunJailed): GuestEditor => ({
     for (const one of all) e2fsck = await close(one, disk, signal)
     const unmounted = all.filter(({ editor }) => !mounts.some((mount) => mount.editor === editor))
     const left = new Map([
-      ...fats.map(({ start }) => [start, 'files on FAT are not changed this way'] as const),
-      ...unmounted.map(({ partition }) => [partition.start, "the guest's fstab does not mount it"] as const)
+      ...fats.map(({ start }) => [start, LEFT.fat] as const),
+      ...unmounted.map(({ partition }) => [partition.start, LEFT.unmounted] as const)
     ])
     return { guest, steps, tools: { e2fsck }, left }
   }

@@ -47,6 +47,11 @@ export class MountedGuest implements GuestFiles {
     return found.editor.ext.content(found.inode)
   }
 
+  async head(path: string, bytes: number): Promise<Buffer | undefined> {
+    const found = await this.#find(partsOf(path))
+    return found?.inode.kind === 'file' ? found.editor.ext.content(found.inode, bytes) : undefined
+  }
+
   /** What is not there is neither removed nor emptied. Throws Refused for a change that cannot be made here. */
   async apply(change: GuestChange): Promise<Count> {
     const parts = partsOf(change.path)
@@ -60,6 +65,7 @@ export class MountedGuest implements GuestFiles {
       throw new Refused('mount-inside', 'a folder to be removed holds another file system')
     }
     const { editor, inode, folder, entry } = found
+    if (change.kind === 'blank') return editor.blankFile(inode, change.from)
     if (change.kind === 'remove' && folder && entry) return editor.remove(folder, entry)
     if (inode.kind === 'folder') return editor.emptyFolder(inode)
     return inode.kind === 'file' ? editor.emptyFile(inode) : NOTHING

@@ -1,3 +1,4 @@
+import { fstabLines } from '../fstab.ts'
 import { Refused } from '../refused.ts'
 import type { ExtEditor } from './ext-editor.ts'
 import type { Mount } from './mounted-guest.ts'
@@ -14,17 +15,15 @@ export type Mountable = { readonly editor: ExtEditor; readonly number: number }
 export function mountsIn(fstab: string, root: ExtEditor, others: readonly Mountable[]): Mount[] {
   const mounts = new Map<string, ExtEditor>([['/', root]])
   let unclear = false
-  for (const line of fstab.split('\n')) {
-    const [spec = '', folder = '', type = ''] = line.trim().split(/\s+/).map(unescaped)
-    if (spec === '' || spec.startsWith('#') || !/^\/./.test(folder)) continue
-    const found = others.filter((other) => isNamed(spec, other))
-    const path = `/${folder.split('/').filter(Boolean).join('/')}`
+  for (const { what, at: path, types } of fstabLines(fstab)) {
+    if (!path.startsWith('/') || path === '/') continue
+    const found = others.filter((other) => isNamed(what, other))
     const [only, second] = found
     if (second || (only && mounts.has(path))) {
       throw new Refused('mounts-unclear', 'its fstab mounts several file systems under one name')
     }
     if (only) mounts.set(path, only.editor)
-    else if (/^(ext[234]|auto)$/.test(type) && path !== '/') unclear = true
+    else if (types.some((type) => /^(ext[234]|auto)$/.test(type))) unclear = true
   }
   if (unclear && mounts.size <= others.length) {
     throw new Refused('mounts-unclear', 'its fstab does not say in a known way which file system it mounts where')
@@ -45,7 +44,3 @@ function uuidOf(bytes: Buffer): string {
   const hex = bytes.toString('hex')
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
-
-/** Spaces and the like stand as three octal digits. */
-const unescaped = (field: string): string =>
-  field.replace(/\\([0-3][0-7]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))

@@ -5,6 +5,8 @@ import type { Volume } from '../volume.ts'
 export type Unused = {
   /** In bytes of the volume, below `length`. */
   readonly ranges: ByteRanges
+  /** Those of them that a file has, and has never written to. */
+  readonly unwritten?: ByteRanges
   /** Pieces of blocks that are in use, but hold nothing of anybody's there: what follows the end of a file, deleted inodes. */
   readonly remains: ByteRanges
   /** Bytes of the volume that the file system takes; what follows in its partition belongs to nobody. */

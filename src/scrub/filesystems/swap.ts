@@ -17,13 +17,12 @@ export const swap: FileSystemReader = {
   name: 'swap',
 
   async matches(volume) {
-    return (await markOf(volume)) !== undefined
+    return (await swapMarkIn(volume)) !== undefined
   },
 
   async unused(volume) {
-    const found = await markOf(volume)
-    if (!found || found.mark !== MARK)
-      throw new Refused('hibernated', 'it holds the memory of a guest that is suspended')
+    const found = await swapMarkIn(volume)
+    if (!found || found.suspended) throw hibernated()
     const header = await volume.read(KiB, 12)
     const length = (header.readUInt32LE(4) + 1) * found.pageBytes
     if (header.readUInt32LE(0) !== 1) throw new Refused('revision', 'its version is not known here')
@@ -34,12 +33,22 @@ export const swap: FileSystemReader = {
   }
 }
 
-/** The mark ends the first page, whose size is that of the guest's machine. */
-async function markOf(volume: Volume): Promise<{ mark: string; pageBytes: number } | undefined> {
-  for (const pageBytes of PAGE_SIZES.filter((size) => size <= volume.length)) {
-    const bytes = await volume.read(pageBytes - 10, 10)
-    const mark = [MARK, ...HIBERNATED].find((text) => bytes.toString('latin1').startsWith(text))
-    if (mark) return { mark, pageBytes }
+/** The longest first page there is, in bytes. */
+export const SWAP_HEAD_BYTES = Math.max(...PAGE_SIZES)
+
+/** The mark ends the first page, whose size is that of the guest's machine. @param head of the area */
+export function swapMark(head: Buffer): { readonly suspended: boolean; readonly pageBytes: number } | undefined {
+  for (const pageBytes of PAGE_SIZES.filter((size) => size <= head.length)) {
+    const bytes = head.toString('latin1', pageBytes - 10, pageBytes)
+    const mark = [MARK, ...HIBERNATED].find((text) => bytes.startsWith(text))
+    if (mark) return { suspended: mark !== MARK, pageBytes }
   }
   return undefined
 }
+
+/** A guest whose files were changed must not wake up with a memory of what they were. */
+export const hibernated = (): Refused => new Refused('hibernated', 'it holds the memory of a guest that is suspended')
+
+/** What a volume is, if it is a swap area. */
+export const swapMarkIn = async (volume: Volume) =>
+  swapMark(await volume.read(0, Math.min(SWAP_HEAD_BYTES, volume.length)))

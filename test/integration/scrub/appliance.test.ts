@@ -1,9 +1,12 @@
 import { chmod, readdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { GiB } from '../../../src/domain/bytes.ts'
+import { GiB, MiB } from '../../../src/domain/bytes.ts'
 import { ScrubApplianceFailed } from '../../../src/domain/scrub-errors.ts'
 import { appliance } from '../../../src/scrub/appliance/appliance.ts'
 import { createOverlay } from '../../../src/scrub/create-overlay.ts'
+import type { GuestFiles } from '../../../src/scrub/guest.ts'
+import { LEFT } from '../../../src/scrub/left.ts'
 import { memoryDisk } from '../../support/memory-disk.ts'
 import { family } from '../../support/process-family.ts'
 import { diskAt, writeDisk } from '../../unit/scrub/guest-disk.ts'
@@ -11,7 +14,7 @@ import { describeWithTools, standing } from '../../unit/scrub/tools.ts'
 import { everyStep, MINUTE_MS, NEVER, PARTITION, SETTINGS, scratch, sha256 } from './appliance-run.ts'
 import { areKept, type Layout, makePlantedGuest } from './planted-guest.ts'
 
-const LAYOUTS: Readonly<Record<string, Layout>> = {
+const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
   xfs: {
     commands: [...PARTITION, 'mkfs xfs /dev/sda1 label:rootfs'],
     root: '/dev/sda1',
@@ -30,8 +33,10 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
       'mount /dev/sda1 /',
       'btrfs-subvolume-create /@',
       'btrfs-subvolume-create /@home',
+      'btrfs-subvolume-create /@snapshots',
       'umount-all'
     ],
+    left: LEFT.subvolume,
     root: 'btrfsvol:/dev/sda1/@',
     mounts: [['btrfsvol:/dev/sda1/@home', '/home']],
     fstab: '/dev/sda1 / btrfs subvol=@ 0 1\n/dev/sda1 /home btrfs subvol=/@home 0 2\n'
@@ -44,9 +49,12 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
       'lvcreate root vg 360',
       'lvcreate swap vg 16',
       'lvcreate gone vg 16',
+      'lvcreate spare vg 8',
       'mkswap /dev/vg/swap label:swapped',
-      'mkfs ext4 /dev/vg/root'
+      'mkfs ext4 /dev/vg/spare'
     ],
+    usedBefore: { device: '/dev/vg/root', mebibytes: 360 },
+    left: LEFT.volume,
     devices: ['/dev/vg/swap', '/dev/vg/gone'],
     afterwards: ['lvremove /dev/vg/gone'],
     root: '/dev/vg/root',
@@ -59,7 +67,7 @@ describeWithTools(['guestfish', 'mkfs.xfs', 'setpriv'], 'a guest in the applianc
     'that lives on %s leaves no planted byte, keeps its other files, and its source is not written',
     async (name) => {
       await using place = await scratch()
-      const layout = LAYOUTS[name] as Layout
+      const layout = LAYOUTS[name] as (typeof LAYOUTS)[string]
       const source = place.at('guest.raw')
       const guest = await makePlantedGuest(source, place.path, layout)
       const { secrets } = guest
@@ -74,6 +82,8 @@ describeWithTools(['guestfish', 'mkfs.xfs', 'setpriv'], 'a guest in the applianc
       expect(await standing(secrets, place.at('scrubbed.raw'))).toEqual([])
       expect(edited.guest).toEqual({ kind: 'linux', name: 'Planted Linux 1' })
       expect(edited.steps.find(({ id }) => id === 'logs')).toMatchObject({ changed: true, files: 4 })
+      expect([...(edited.left ?? [])]).toEqual(layout.left ? [[MiB, layout.left]] : [])
+      expect([...(edited.erased?.values() ?? [])].filter(Boolean)).toEqual([])
       expect(edited.tools).toEqual({ libguestfs: expect.stringMatching(/^\d+\.\d+/), accelerator: 'tcg' })
       expect(await areKept(place.at('scrubbed.raw'), layout, guest, place.path)).toEqual({ changed: [] })
       expect(await sha256(source)).toBe(before)
@@ -134,6 +144,39 @@ describeWithTools(['guestfish', 'mkfs.xfs', 'setpriv'], 'a guest in the applianc
       expect((await readdir(place.path)).filter((name) => name.startsWith('appliance-'))).toEqual([])
     },
     MINUTE_MS
+  )
+
+  it(
+    "that is not through at the limit is refused for the guest's sake, with every process and file of it gone",
+    async () => {
+      await using place = await scratch()
+      await chmod(place.path, 0o777)
+      const layout = {
+        commands: [...PARTITION, 'mkfs ext4 /dev/sda1'],
+        mebibytes: 100,
+        root: '/dev/sda1',
+        fstab: '#\n'
+      }
+      const source = place.at('guest.raw')
+      await makePlantedGuest(source, place.path, layout)
+      await using overlay = await createOverlay(await diskAt(source), place.at('overlay'))
+      let looks = 0
+      const endless = async (files: GuestFiles) => {
+        for (; ; await sleep(500)) if (await files.stat('/etc')) looks += 1
+      }
+
+      const edited = appliance({ ...SETTINGS, cache: place.path, limitMs: MINUTE_MS }).edit(
+        overlay,
+        { ...everyStep(place.path), steps: [], looks: [endless] },
+        NEVER
+      )
+
+      await expect(edited).rejects.toMatchObject({ name: 'Refused', rule: 'too-slow' })
+      expect(looks).toBeGreaterThan(0)
+      expect(family(process.pid).filter(({ commandLine }) => /guestfish|qemu-system/.test(commandLine))).toEqual([])
+      expect((await readdir(place.path)).filter((name) => name.startsWith('appliance-'))).toEqual([])
+    },
+    MINUTE_MS * 4
   )
 
   it(

@@ -22,7 +22,8 @@ const GONE: Readonly<Record<string, string>> = {
   [`var/log/${secret('file-name')}.log.1`]: long('named'),
   'var/lib/cloud/instances/i-1/user-data.txt': `#cloud-config\npassword: ${secret('user-data')}\n`,
   'var/lib/systemd/random-seed': `${secret('seed')}`.repeat(10),
-  'tmp/upload/dump.sql': long('dump')
+  'tmp/upload/dump.sql': long('dump'),
+  swapfile: `${'\0'.repeat(4086)}SWAPSPACE2${long('swapped-out').repeat(20)}`
 }
 
 const KEPT: Readonly<Record<string, string | Buffer>> = {
@@ -49,6 +50,8 @@ export type Layout = {
   /** Devices in which a secret lies that no file system knows of, and what is done afterwards. */
   readonly devices?: readonly string[]
   readonly afterwards?: readonly string[]
+  /** A device with an ext4 that is made on top of what somebody else has left there, with what kernels leave no more. */
+  readonly usedBefore?: { readonly device: string; readonly mebibytes: number }
   /** What else is mounted, and where. */
   readonly mounts?: readonly (readonly [device: string, at: string])[]
   /** Of the disk; 420 when absent. */
@@ -58,6 +61,13 @@ export type Layout = {
   /** A device that is read as a whole once the guest is there: to `before` in the folder. */
   readonly whole?: string
 }
+
+const shell = (command: string): string => `debug sh "'${command}'"`
+
+const makeUsed = ({ device, mebibytes }: NonNullable<Layout['usedBefore']>): string[] => [
+  shell(`yes ${secret('before')}-${'x'.repeat(100)} | dd of=${device} bs=1M count=${mebibytes} iflag=fullblock`),
+  shell(`mke2fs -q -F -t ext4 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 ${device}`)
+]
 
 /**
  * A guest on a file system that its own kernel has written: with files that were there and are deleted, in blocks, folders
@@ -72,7 +82,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
   }
   const deleted = secret('deleted')
   await writeFile(join(folder, 'deleted'), long('deleted').repeat(40))
-  const devices = layout.devices ?? []
+  const { devices = [], usedBefore } = layout
   await writeFile(join(folder, 'device'), long('device'))
   await tool('tar', '-C', tree, '-cf', join(folder, 'tree.tar'), '.')
   await tool('truncate', '-s', `${layout.mebibytes ?? 420}M`, path)
@@ -80,6 +90,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     `add-drive ${path} format:raw cachemode:unsafe`,
     'run',
     ...layout.commands,
+    ...(usedBefore ? makeUsed(usedBefore) : []),
     ...devices.map((device) => `upload-offset ${join(folder, 'device')} ${device} 1048576`),
     ...(layout.afterwards ?? []),
     `mount ${layout.root} /`,
@@ -92,7 +103,9 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     `write /srv/old/${secret('short')} ${secret('inline')}`,
     'sync',
     `rm /srv/old/${secret('short')}`,
+    ...(usedBefore ? ['fallocate64 /swap.img 20000000', `touch /srv/${secret('unlinked')}`] : []),
     'umount-all',
+    ...(usedBefore ? [shell(`debugfs -w -R \\"rm /srv/${secret('unlinked')}\\" ${usedBefore.device}`)] : []),
     ...(layout.whole ? [`download ${layout.whole} ${join(folder, 'before')}`] : []),
     'shutdown'
   ]
@@ -103,6 +116,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
   const secrets = [
     ...texts,
     ...devices.map(() => secret('device')),
+    ...(usedBefore ? [secret('before'), secret('unlinked')] : []),
     deleted,
     secret('short'),
     secret('inline'),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { commandLine, fitsList, inLists, listOf } from '../../../src/scrub/appliance/command-line.ts'
 import { factsOf } from '../../../src/scrub/appliance/file-facts.ts'
+import { inShell, pathInShell } from '../../../src/scrub/appliance/shell.ts'
 import { eraseSpares } from '../../../src/scrub/appliance/xfs-spares.ts'
 
 const EVERY_BYTE = Array.from({ length: 255 }, (_, i) => String.fromCharCode(i + 1)).join('')
@@ -37,6 +38,17 @@ describe('a command of the appliance', () => {
 
   it('leaves names out of lists that a list cannot hold', () => {
     expect(["it's", 'back\\slash', 'spaces and\nlines', '"'].map(fitsList)).toEqual([false, false, true, true])
+  })
+})
+
+describe("a name in the appliance's own shell", () => {
+  it('is one that means nothing to a shell, or it is refused', () => {
+    expect(inShell('/dev/vg-0/lv_1.x+y')).toBe('/dev/vg-0/lv_1.x+y')
+    expect(pathInShell('/var/swap.1')).toBe('/sysroot/var/swap.1')
+    for (const name of ['/a b', '/a;b', '/$(b)', "/a'b", '/a"b', '/a\nb', '/a\\b', '/a|b', '/a*', 'a', '-a', '', '/']) {
+      expect(() => inShell(name)).toThrow(expect.objectContaining({ rule: 'name' }))
+      expect(() => pathInShell(name)).toThrow(expect.objectContaining({ rule: 'name' }))
+    }
   })
 })
 

@@ -92,10 +92,10 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck', 'bwrap'], 'the fast path', () 
       'srv/once'
     ])
     const changed = Object.keys(after).filter((path) => after[path] !== before[path])
-    expect(changed.sort()).toEqual(['etc/first-boot', 'etc/machine-id', 'etc/shadow'])
+    expect(changed.sort()).toEqual(['etc/first-boot', 'etc/machine-id', 'etc/shadow', 'swapfile'])
     // 300 logs and syslog; links and its six; two folders.
     expect(steps[0]?.files).toBe(300 + 1 + 6 + 2)
-    expect(steps[2]).toMatchObject({ files: 5, bytes: 2000 * 24 + 10 + 12 + 12 })
+    expect(steps[2]).toMatchObject({ files: 6, bytes: 2000 * 24 + 10 + 12 + 12 + 20_000 * 15 })
   })
 
   it('writes files with their owner and mode, and new ones as root', async () => {

@@ -155,4 +155,38 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck'], 'a journal', () => {
 
     await expect(settled(await readFile(path))).rejects.toMatchObject({ rule: 'journal-outside' })
   })
+
+  it('is refused where it is in more pieces than any that was made in one go', async () => {
+    const path = await makeExt(workshop, 'pieces', 24, ['-t', 'ext4', '-b', `${BLOCK}`, '-O', '^has_journal'])
+    await debugfs(
+      workshop,
+      path,
+      Array.from({ length: 8000 }, (_, i) => `setb ${8000 + 2 * i}`)
+    )
+    await tool('tune2fs', '-J', 'size=2', path)
+
+    await expect(settled(await readFile(path))).rejects.toMatchObject({
+      rule: 'journal-broken',
+      message: 'its journal is in too many pieces'
+    })
+  })
+
+  it('is refused where it holds more than is kept in memory', async () => {
+    const size = ['-J', 'size=8', '-O', '^metadata_csum,^64bit']
+    const path = await makeExt(workshop, 'entries', 40, ['-t', 'ext4', '-b', `${BLOCK}`, ...size])
+    const blocks = [...(await journalBlocks(path))]
+    const bytes = await readFile(path)
+    const head = (blocks[0] ?? 0) * BLOCK
+    // Revocations of the same block, as many as fit, and no commit.
+    for (const number of blocks.slice(1)) {
+      const at = number * BLOCK
+      for (const [i, value] of [0xc03b3998, 5, 1, BLOCK].entries()) bytes.writeUInt32BE(value, at + 4 * i)
+      for (let entry = 16; entry < BLOCK; entry += 4) bytes.writeUInt32BE(9000, at + entry)
+    }
+    bytes.writeUInt32BE(1, head + 0x18)
+    bytes.writeUInt32BE(1, head + 0x1c)
+    bytes.writeUInt32LE(bytes.readUInt32LE(1024 + 0x60) | 4, 1024 + 0x60)
+
+    await expect(settled(bytes)).rejects.toMatchObject({ rule: 'journal-too-large' })
+  })
 })

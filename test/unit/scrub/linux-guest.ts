@@ -39,6 +39,7 @@ export async function linuxTree(folder: string): Promise<string> {
   await put('var/log/syslog', 'SECRET-syslog\n'.repeat(30_000))
   for (let i = 0; i < 1500; i += 1) await put(`usr/share/many/file-${i}`, `kept ${i}`)
   await put('usr/lib/large', KEPT)
+  await put('swapfile', `${'\0'.repeat(4086)}SWAPSPACE2${'SECRET-swapped '.repeat(20_000)}`)
   await put('srv/once', 'SECRET-twice')
   await mkdir(join(folder, 'var/log/links'))
   await link(join(folder, 'srv/once'), join(folder, 'var/log/links/SECRET-second-name'))
@@ -131,6 +132,7 @@ export const CLEANING: readonly ScrubStep[] = [
     yield remove('/home/user/.aws')
     yield remove('/srv/once')
     yield remove('/not/there')
+    yield { kind: 'blank', path: '/swapfile', from: 4096 }
   })
 ]
 

@@ -2,6 +2,7 @@ import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { MiB } from '../../../src/domain/bytes.ts'
+import { LEFT } from '../../../src/scrub/left.ts'
 import { Workshop } from '../disks/workshop.ts'
 import { empty, remove, scrubGuest, secretsIn, step, wanting } from './linux-guest.ts'
 import { describeWithTools, tool, toolWithInput } from './tools.ts'
@@ -78,7 +79,7 @@ describeWithTools(['mke2fs', 'e2fsck', 'sfdisk', 'bwrap'], 'file systems that a 
 
     const { left } = await scrubGuest(path, `${path}-scrubbed`, [CLEAN])
 
-    expect([...(left ?? [])]).toEqual([[96256 * 512, "the guest's fstab does not mount it"]])
+    expect([...(left ?? [])]).toEqual([[96256 * 512, LEFT.unmounted]])
     expect(await secretsIn(`${path}-scrubbed`)).toEqual(['SECRET-hidden', 'SECRET-history'])
   })
 
@@ -101,5 +102,14 @@ describeWithTools(['mke2fs', 'e2fsck', 'sfdisk', 'bwrap'], 'file systems that a 
     const path = await threePartitions('unclear', fstab)
 
     await expect(scrubGuest(path, `${path}-scrubbed`, steps)).rejects.toMatchObject({ rule })
+  })
+
+  it('are not changed while the guest is suspended: its memory knows them as they are', async () => {
+    const path = await threePartitions('suspended', USUAL.replace(/LABEL=homes.*\n/, ''))
+    await using file = await open(path, 'r+')
+    await file.write(Buffer.alloc(8192), 0, 8192, 96256 * 512)
+    await file.write('S1SUSPEND', 96256 * 512 + 4086)
+
+    await expect(scrubGuest(path, `${path}-scrubbed`, [CLEAN])).rejects.toMatchObject({ rule: 'hibernated' })
   })
 })

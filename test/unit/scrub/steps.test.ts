@@ -131,9 +131,8 @@ describe('every step', () => {
     const ids = scrubSteps().map(({ id }) => id)
     expect(new Set(ids).size).toBe(ids.length)
     expect(scrubSteps().filter(({ id, about }) => !/^[a-z-]+$/.test(id) || about.length < 10)).toEqual([])
-    expect(Object.keys(CASES).length + 3, 'steps without a case: provider-paths, lock-passwords, first-boot').toBe(
-      ids.length
-    )
+    const others = ['swap-files', 'provider-paths', 'lock-passwords', 'first-boot']
+    expect([...Object.keys(CASES), ...others].sort()).toEqual([...ids].sort())
   })
 })
 
@@ -179,6 +178,47 @@ describe('steps', () => {
 
     expect(guest.everything).not.toContain(SECRET)
     expect(guest.nodes.has('/opt/app/x')).toBe(true)
+  })
+})
+
+describe('files of swap', () => {
+  const swap = (mark: string, pageBytes = 4096) => {
+    const bytes = Buffer.alloc(4 * pageBytes, `${SECRET} `)
+    bytes.fill(0, 0, pageBytes)
+    bytes.write(mark, pageBytes - 10)
+    return bytes
+  }
+
+  it('keep their length and their first page, wherever they are; others of such names are left alone', async () => {
+    const files = {
+      '/swapfile': swap('SWAPSPACE2'),
+      '/var/swap.1': swap('SWAPSPACE2', 65_536),
+      '/data/memory here': swap('SWAPSPACE2')
+    }
+    const guest = new MemoryGuest({
+      ...files,
+      '/swap.md': 'how to swap',
+      '/swap.bin': Buffer.alloc(20_000, 'no area '),
+      '/etc/fstab': '/data/memory\\040here none swap sw 0 0\n/dev/sda2 none swap sw 0 0\n/swap.md / ext4 defaults 0 1\n'
+    })
+
+    await make('swap-files', guest)
+
+    expect(guest.everything).not.toContain(SECRET)
+    for (const [path, before] of Object.entries(files)) {
+      const after = guest.nodes.get(path)?.bytes
+      const pageBytes = before.length / 4
+      expect(after?.length).toBe(before.length)
+      expect(after?.subarray(0, pageBytes).equals(before.subarray(0, pageBytes))).toBe(true)
+    }
+    expect(guest.nodes.get('/swap.bin')?.bytes.toString()).toContain('no area')
+    expect(guest.nodes.get('/swap.md')?.bytes.toString()).toBe('how to swap')
+  })
+
+  it('are a reason not to change a guest that is suspended into one', async () => {
+    const guest = new MemoryGuest({ '/swapfile': swap('S1SUSPEND\0') })
+
+    await expect(make('swap-files', guest)).rejects.toMatchObject({ name: 'Refused', rule: 'hibernated' })
   })
 })
 

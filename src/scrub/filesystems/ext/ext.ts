@@ -1,4 +1,4 @@
-import { RangesBuilder } from '../../byte-ranges.ts'
+import { type ByteRanges, RangesBuilder } from '../../byte-ranges.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
 import type { FileSystemReader, Unused } from '../file-system.ts'
@@ -52,20 +52,27 @@ async function claimMultiMountBlock(volume: Volume, sb: Superblock, claims: Clai
 }
 
 function unusedOf(sb: Superblock, claims: Claims): Unused {
+  const nothing = new Uint8Array(sb.groupBlocks / sb.clusterBlocks / 8).fill(0xff)
+  const ranges = clear(sb, (group) => {
+    const unwritten = claims.unwritten.page(group)
+    return claims.needed.page(group)?.map((byte, i) => byte & ~(unwritten?.[i] ?? 0))
+  })
+  const unwritten = clear(sb, (group) => claims.unwritten.page(group)?.map((byte) => ~byte) ?? nothing)
+  return { ranges, unwritten, remains: claims.remains.build(), length: sb.blocks * sb.blockBytes }
+}
+
+/** @param pageOf a bit for each cluster of a group; undefined where all are clear */
+function clear(sb: Superblock, pageOf: (group: number) => Uint8Array | undefined): ByteRanges {
   const ranges = new RangesBuilder()
   for (let group = 0; group < sb.groups; group += 1) {
     const start = groupStart(sb, group)
-    const clusters = clustersOf(sb, group)
-    const needed = claims.needed.page(group)
-    const unwritten = claims.unwritten.page(group)
-    const kept = needed && Uint8Array.from(needed, (byte, i) => byte & ~(unwritten?.[i] ?? 0))
-    for (const { offset, length } of clearRuns(kept, clusters)) {
+    for (const { offset, length } of clearRuns(pageOf(group), clustersOf(sb, group))) {
       const first = start + offset * sb.clusterBlocks
       const end = Math.min(sb.blocks, first + length * sb.clusterBlocks)
       ranges.add(first * sb.blockBytes, (end - first) * sb.blockBytes)
     }
   }
-  return { ranges: ranges.build(), remains: claims.remains.build(), length: sb.blocks * sb.blockBytes }
+  return ranges.build()
 }
 
 /** Tables have parts that are never read, and nobody has cleared when the file system was made. */

@@ -1,0 +1,81 @@
+import { LEFT } from '../left.ts'
+import { commandLine } from './command-line.ts'
+import { typeOf } from './devices.ts'
+import type { Fish } from './fish.ts'
+import { CHANGED, isOn, isPlain, isSubvolume, type Mountable } from './mountable.ts'
+
+const NO_FILES = new Set(['unknown', 'swap'])
+const TOP_LEVEL = 5
+
+/**
+ * By the byte where it begins, why files of a partition were left as they are. What lies in a volume of several partitions may
+ * lie in each of them. Nothing may be mounted.
+ * @param mounted of `all`, what steps have seen
+ */
+export async function leftFiles(
+  fish: Fish,
+  all: readonly Mountable[],
+  mounted: readonly Mountable[]
+): Promise<ReadonlyMap<number, string>> {
+  const starts = await partitionStarts(fish)
+  const left = new Map<number, string>()
+  for (const one of all) {
+    if (isSubvolume(one) || NO_FILES.has(one.type)) continue
+    const why = await whyLeft(fish, one, all, mounted)
+    if (why === undefined) continue
+    for (const [name, start] of starts) {
+      const isThere = isPlain(one) ? name === one.name : await holdsVolumes(fish, name)
+      if (isThere) left.set(start, left.get(start) ?? why)
+    }
+  }
+  return left
+}
+
+async function whyLeft(
+  fish: Fish,
+  one: Mountable,
+  all: readonly Mountable[],
+  mounted: readonly Mountable[]
+): Promise<string | undefined> {
+  if (one.type === 'vfat') return LEFT.fat
+  if (!CHANGED.has(one.type)) return LEFT.unchanged
+  const seen = mounted.filter((other) => isOn(one, other))
+  if (seen.length === 0) return isPlain(one) ? LEFT.unmounted : LEFT.volume
+  const tops = await Promise.all(seen.map((other) => topOf(fish, other)))
+  const isSeen = ({ name }: Mountable) => {
+    const path = pathIn(name)
+    return tops.some((top) => top === '' || path === top || path.startsWith(`${top}/`))
+  }
+  const subvolumes = all.filter((other) => isSubvolume(other) && isOn(one, other))
+  return subvolumes.every(isSeen) ? undefined : LEFT.subvolume
+}
+
+/** The path of the subvolume that is seen where it is mounted, and all below it; empty for that of the whole file system. */
+async function topOf(fish: Fish, one: Mountable): Promise<string> {
+  if (isSubvolume(one)) return pathIn(one.name)
+  if (one.type !== 'btrfs') return ''
+  const byDefault = Number(await fish.text(commandLine('btrfs-subvolume-get-default', one.name)))
+  if (byDefault === TOP_LEVEL) return ''
+  const printed = await fish.text(commandLine('btrfs-subvolume-list', one.name))
+  const [, path] =
+    new RegExp(`btrfssubvolume_id: ${byDefault}\\n(?:.*\\n)?.*btrfssubvolume_path: (.+)`).exec(printed) ?? []
+  return path ?? '/'
+}
+
+/** Of `btrfsvol:/dev/sda1/path` the path. */
+const pathIn = (name: string): string => name.replace(/^btrfsvol:\/dev\/(?:sda\d*|mapper\/[^/]+|[^/]+\/[^/]+)\//, '')
+
+/** Of the disk's partitions by their names; of the disk, where it has none. */
+async function partitionStarts(fish: Fish): Promise<ReadonlyMap<string, number>> {
+  const printed = await fish.text('-part-list /dev/sda')
+  const found = [...printed.matchAll(/part_num: (\d+)\s+part_start: (\d+)/g)]
+  return new Map(
+    found.length > 0 ? found.map(([, number, start]) => [`/dev/sda${number}`, Number(start)]) : [['/dev/sda', 0]]
+  )
+}
+
+/** Whether it is part of a volume group, an array or an encrypted volume. */
+async function holdsVolumes(fish: Fish, device: string): Promise<boolean> {
+  const type = await typeOf(fish, device)
+  return type.endsWith('_member') || type === 'crypto_LUKS'
+}
