@@ -1,6 +1,7 @@
 import http, { type ClientRequest, type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connections } from './connection.ts'
 import { failure, networkFailure } from './failures.ts'
 import type { Situation } from './situations.ts'
@@ -17,6 +18,9 @@ export type ExchangeRequest = {
 
 /** How long a server has to say 100 (RFC 9110 10.1.1): one round trip. Those that ignore `Expect` get the body after it. */
 const CONTINUE_MS = 1_000
+
+/** A turn of the event loop would do. */
+const TAKEN_MS = 50
 
 type Outcome = { readonly response: IncomingMessage } | { readonly error: unknown }
 
@@ -103,11 +107,21 @@ export class Exchange {
     return this.#outcome && 'response' in this.#outcome ? this.#outcome.response.statusCode : undefined
   }
 
-  /** Returns when the kernel has taken the bytes, or the exchange is over. */
-  async write(bytes: Uint8Array): Promise<void> {
+  /** Returns when the kernel has taken the bytes, or the exchange is over. @returns whether it has taken them */
+  async write(bytes: Uint8Array): Promise<boolean> {
     this.#expect('stalled', this.#asked.connections.limits.idleMs)
-    await this.unlessOver(new Promise<void>((taken) => this.#request.write(bytes, () => taken())))
+    let taken = false
+    const written = new Promise<void>((resolve) => {
+      this.#request.write(bytes, (error) => {
+        taken = !error
+        resolve()
+      })
+    })
+    await this.unlessOver(written)
     clearTimeout(this.#timer)
+    // Where TLS is between, an answer to the last bytes may be heard before the word that they are gone.
+    if (!taken && this.#status !== undefined) await Promise.race([written, sleep(TAKEN_MS)])
+    return taken
   }
 
   end(): void {

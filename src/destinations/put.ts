@@ -14,13 +14,15 @@ export type PutRequest = ExchangeRequest & {
   readonly wish?: Readonly<Record<string, string>> | undefined
   /** Takes what is sent, to compute its MD5 meanwhile. */
   readonly md5?: StreamHash
+  /** Of the text of the answer; 64 KiB when absent. */
+  readonly answerBytes?: number
 }
 
 /** The destination's answer, whatever its status. Its text was chosen by the destination: it is for programs only. */
 export type Answer = {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** The first 64 KiB, as UTF-8. */
+  /** Its first bytes, as UTF-8; the rest is not read. */
   readonly body: string
   /** Lower-case hex of what was sent, when asked for. */
   readonly md5: string | undefined
@@ -77,11 +79,14 @@ const EXPECTATION_FAILED = 417
 /** What Swift's S3 API says to If-None-Match. */
 const NOT_IMPLEMENTED = 501
 
-async function answerOf(exchange: Exchange, { url, signal }: PutRequest): Promise<Omit<Answer, 'md5'>> {
+async function answerOf(
+  exchange: Exchange,
+  { url, signal, answerBytes = ANSWER_BYTES }: PutRequest
+): Promise<Omit<Answer, 'md5'>> {
   const response = await exchange.head()
   const status = response.statusCode ?? 0
   if (!exchange.whole && status < 300) throw failure('earlySuccess', url.host, { status })
-  const body = await readStart(response)
+  const body = await readStart(response, answerBytes)
   signal.throwIfAborted()
   return { status, headers: response.headers, body }
 }
@@ -108,9 +113,10 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
       if (sent > length) throw tooMany(length)
       const { value } = next
       const hashed = md5 && new Promise<void>((read) => md5.update(value, read))
-      await writeOut(exchange, value)
-      if (sent === length) exchange.end() // at once: the answer may come with the last byte
+      const isOut = await writeOut(exchange, value)
+      if (isOut && sent === length) exchange.end() // at once: the answer may come with the last byte
       await hashed // the buffer is the source's again when both have taken it
+      if (!isOut) return {}
     }
     if (exchange.over) return {}
     if (length === 0) exchange.end()
@@ -126,26 +132,28 @@ async function sendBody(exchange: Exchange, { length, body, md5 }: PutRequest): 
 
 const tooMany = (length: number) => new SourceReadFailed(`it gave more than the ${length} bytes that were promised`)
 
-async function writeOut(exchange: Exchange, chunk: Uint8Array): Promise<void> {
-  for (let at = 0; at < chunk.length && !exchange.over; at += WRITE_BYTES) {
-    await exchange.write(chunk.subarray(at, at + WRITE_BYTES))
+/** @returns false where the exchange was over before all of it was out */
+async function writeOut(exchange: Exchange, chunk: Uint8Array): Promise<boolean> {
+  for (let at = 0; at < chunk.length; at += WRITE_BYTES) {
+    if (exchange.over || !(await exchange.write(chunk.subarray(at, at + WRITE_BYTES)))) return false
   }
+  return true
 }
 
 async function* noBytes(): ByteSource {}
 
-/** Reads up to ANSWER_BYTES and leaves the rest. The status came before: an answer that breaks off in its text still counts. */
-async function readStart(response: IncomingMessage): Promise<string> {
+/** Reads up to `most` bytes and leaves the rest. The status came before: an answer that breaks off in its text still counts. */
+async function readStart(response: IncomingMessage, most: number): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes >= ANSWER_BYTES) break
+      if (bytes >= most) break
     }
   } catch {
     // Half a text is as good as none, see above.
   }
-  return Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, ANSWER_BYTES))
+  return Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, most))
 }

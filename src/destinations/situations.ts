@@ -76,6 +76,12 @@ export const SITUATIONS = {
     'destination',
     'sent an answer that is not valid HTTP: check what listens there.'
   ),
+  endlessList: row(
+    'DEST_REJECTED',
+    'passing',
+    'destination',
+    'sent a list that does not end: check what answers there.'
+  ),
   certificateExpired: row(
     'DEST_TLS_UNTRUSTED',
     'permanent',

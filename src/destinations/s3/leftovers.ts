@@ -1,5 +1,6 @@
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { UploadState, UploadTarget } from '../destination.ts'
+import { hasOwnName } from '../own-name.ts'
 import { PROBE_BYTES } from './begin.ts'
 import type { StoredUpload } from './listings.ts'
 import type { MultipartCalls } from './multipart.ts'
@@ -9,9 +10,6 @@ const MOST_OTHERS = 100
 /** How far two clocks may be apart, and how long the call may take that begins an upload. */
 const CLOCKS_MS = 5 * 60_000
 const CALL_MS = 60_000
-
-/** Nobody else chooses a key with the export's own id in it: every upload to it is this export's. */
-const hasOwnKey = ({ url, marks }: UploadTarget): boolean => url.pathname.includes(marks.exportId)
 
 /**
  * What tells an upload that is begun now from those of others, under a key that anybody may have chosen: the uploads that are
@@ -23,7 +21,7 @@ export async function intentOf(
   target: UploadTarget,
   signal: AbortSignal
 ): Promise<UploadState | undefined> {
-  if (hasOwnKey(target)) return undefined
+  if (hasOwnName(target)) return undefined
   const others = await calls.uploads(signal).catch(unlessRefused)
   if (others === undefined || others.length > MOST_OTHERS) return undefined
   return { others: JSON.stringify(others.map(({ id }) => id)), since: new Date().toISOString() }
@@ -37,9 +35,9 @@ export async function unrecorded(
   signal: AbortSignal
 ): Promise<readonly string[]> {
   const intended = state?.others !== undefined && state.since !== undefined
-  if (!hasOwnKey(target) && !intended) return []
+  if (!hasOwnName(target) && !intended) return []
   const all = (await calls.uploads(signal).catch(unlessRefused)) ?? []
-  if (hasOwnKey(target)) return all.map(({ id }) => id)
+  if (hasOwnName(target)) return all.map(({ id }) => id)
   const [candidate, ...further] = begunSince(all, state)
   // Of two that may be ours at least one is somebody else's.
   if (candidate === undefined || further.length > 0) return []

@@ -128,13 +128,13 @@ export class MultipartCalls {
 
   /** The parts that the store has, by number; undefined when the upload is gone. */
   async parts(uploadId: string, signal: AbortSignal): Promise<ReadonlyMap<number, StoredPart> | undefined> {
-    const listed = listParts(this.#client, { ...this.#object, UploadId: uploadId }, signal)
+    const listed = listParts(this.#client, { ...this.#object, UploadId: uploadId }, this.host, signal)
     return this.#failing(signal, unlessGone(listed))
   }
 
   /** All uploads to this object's key that are not complete, whoever has begun them. */
   async uploads(signal: AbortSignal): Promise<readonly StoredUpload[]> {
-    return this.#failing(signal, listUploads(this.#client, this.#object, signal))
+    return this.#failing(signal, listUploads(this.#client, this.#object, this.host, signal))
   }
 
   /** Removes the upload and its parts. @returns false when it was gone already */

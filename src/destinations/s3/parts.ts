@@ -2,7 +2,7 @@ import { GiB, MiB, roundUp } from '../../domain/bytes.ts'
 
 const SMALLEST_PART_BYTES = 16 * MiB
 const LARGEST_PART_BYTES = 5 * GiB
-const MAX_PARTS = 10_000
+export const MAX_PARTS = 10_000
 /** Below MAX_PARTS, so that stores that count differently still take the upload. */
 const PLANNED_PARTS = 9_000
 

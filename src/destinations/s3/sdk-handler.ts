@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { MiB } from '../../domain/bytes.ts'
 import type { Connections } from '../connection.ts'
 import { put } from '../put.ts'
 
@@ -13,6 +14,9 @@ type SdkRequest = {
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
 }
+
+/** A page of a list: 1000 parts are some 200 KB, 200 uploads with the longest keys there are less than 1 MB. */
+const ANSWER_BYTES = 2 * MiB
 
 /**
  * Sends the SDK's requests through our own `put`, which guards the connection and caps the answer. For control calls only:
@@ -29,6 +33,7 @@ export const sendThrough = (connections: Connections) => ({
       url: urlOf(request),
       headers,
       length: bytes.length,
+      answerBytes: ANSWER_BYTES,
       body: once(bytes),
       connections,
       credentials: true,

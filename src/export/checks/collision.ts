@@ -1,6 +1,7 @@
 import type { Destination, Found, UploadTarget } from '../../destinations/destination.ts'
 import { failure } from '../../destinations/failures.ts'
 import { FILE_STORE } from '../../destinations/file/failures.ts'
+import { hasOwnName } from '../../destinations/own-name.ts'
 import type { IfExists, Sidecar } from '../../domain/export-options.ts'
 import type { SentFile } from '../../domain/task.ts'
 import type { FilePlan } from '../attempt/file-plan.ts'
@@ -69,10 +70,6 @@ type Present = Extract<Found, { readonly status: 'present' }>
 /** Written by an earlier attempt of this task: it says so, or has the new UUID in its name that only this task knows. */
 export const isOurs = (found: Present, target: UploadTarget): boolean =>
   found.exportId === undefined ? hasOwnName(target) : found.exportId === target.marks.exportId
-
-/** Whether nobody else can have chosen this name. */
-export const hasOwnName = ({ url, marks }: Pick<UploadTarget, 'url' | 'marks'>): boolean =>
-  url.pathname.includes(marks.exportId)
 
 /** Undefined where somebody else's object is in the way. */
 async function placementFor(

@@ -35,11 +35,11 @@ for (const [peer, name, s3] of STORES) {
           new UploadPartCommand({ Bucket, Key: 'a key', UploadId: first, PartNumber, Body: `part ${PartNumber}` })
         )
 
-      const parts = await listParts(client, { Bucket, Key: 'a key', UploadId: first }, never)
+      const parts = await listParts(client, { Bucket, Key: 'a key', UploadId: first }, 'host', never)
 
       expect([...parts.keys()]).toEqual([1, 3, 4, 7, 8])
       expect(parts.get(7)).toEqual({ etag: expect.stringMatching(/^"?[0-9a-f]{32}"?$/), bytes: 6 })
-      const uploads = await listUploads(client, { Bucket, Key: 'a key' }, never)
+      const uploads = await listUploads(client, { Bucket, Key: 'a key' }, 'host', never)
       expect(uploads.map(({ id }) => id).sort()).toEqual(ids.sort())
       for (const { initiator, begunAt } of uploads) {
         expect(initiator).toMatch(/^test/)

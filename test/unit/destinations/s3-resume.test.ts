@@ -36,6 +36,36 @@ describe('going on with a multipart upload', () => {
     expect(harness.faults.seen.filter(isList)).toHaveLength(3)
   })
 
+  it('reads a list of as many parts as an answer may have', async () => {
+    await using harness = await start()
+    const { target, sent, state } = await begun(harness, 1)
+    const [first] = sent
+    const parts = harness.server.uploads.get(String(state.uploadId))?.parts
+    const stored = parts?.get(1)
+    const many = Array.from({ length: 1000 }, (_, i) => ({ ...first, number: i + 1, bytes: first?.bytes ?? 0 }))
+    for (const { number } of many) if (stored) parts?.set(number, stored)
+
+    const resumed = await harness.anotherWorker().resume?.(target, state, many, never)
+
+    expect(resumed?.kept).toEqual(many)
+  })
+
+  it('fails where a list goes round in a circle', async () => {
+    await using harness = await start()
+    const { target, sent, state } = await begun(harness, 1)
+    const page = '<IsTruncated>true</IsTruncated><NextPartNumberMarker>7</NextPartNumberMarker>'
+    harness.faults.inject(
+      { kind: 'answer', status: 200, body: `<ListPartsResult>${page}</ListPartsResult>` },
+      isList,
+      9
+    )
+
+    const resumed = harness.anotherWorker().resume?.(target, state, sent, never)
+
+    await expect(resumed).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })
+    expect(harness.faults.seen.filter(isList)).toHaveLength(2)
+  })
+
   it('keeps a part of the same bytes only', async () => {
     await using harness = await start()
     const { target, sent, state } = await begun(harness, 4)
