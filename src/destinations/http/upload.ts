@@ -3,6 +3,7 @@ import type { ByteSource } from '../../domain/bytes.ts'
 import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Committed, Part, Removed, SentPart, Upload, UploadState, UploadTarget } from '../destination.ts'
 import { answerFailure, failure } from '../failures.ts'
+import { hasOwnName } from '../own-name.ts'
 import { PartsUnderWay } from '../under-way.ts'
 import { type HttpObject, type Look, REST_MS } from './object.ts'
 
@@ -17,7 +18,8 @@ export class HttpUpload implements Upload {
   readonly #object: HttpObject
   readonly #target: UploadTarget
   readonly #underWay = new PartsUnderWay()
-  #remains = false
+  /** What may stand there of this upload: `refused` says that the one answer there was is a refusal. */
+  #ours: 'nothing' | 'refused' | 'unclear' | 'all' = 'nothing'
   #answered = true
   #etag: string | undefined
 
@@ -32,14 +34,19 @@ export class HttpUpload implements Upload {
     return this.#underWay.run(signal, async (either) => {
       const { mediaType, object } = this.#target
       // Sent again, what stands there may be our own, whose answer was lost.
-      const onlyNew = !object.replace && !this.#remains ? { 'if-none-match': '*' } : undefined
-      this.#remains = true
+      const isFirst = this.#ours === 'nothing' || this.#ours === 'refused'
+      const onlyNew = !object.replace && isFirst ? { 'if-none-match': '*' } : undefined
+      this.#ours = 'unclear'
       this.#answered = false
       const answer = await this.#object.send(part.length, body, { 'content-type': mediaType }, either, onlyNew)
       this.#answered = true
-      // What stands there is somebody else's.
-      if (answer.status === PRECONDITION_FAILED) this.#remains = false
-      if (answer.status < 200 || answer.status >= 300) throw answerFailure(this.#object.host, answer)
+      if (answer.status < 200 || answer.status >= 300) {
+        const error = answerFailure(this.#object.host, answer)
+        if (isFirst && error.permanent && answer.status < 500) this.#ours = 'refused'
+        if (answer.status === PRECONDITION_FAILED) this.#ours = 'nothing'
+        throw error
+      }
+      this.#ours = 'all'
       this.#etag = answer.headers.etag
       return { number: part.number, bytes: part.length }
     })
@@ -50,7 +57,7 @@ export class HttpUpload implements Upload {
     const found = await this.#object.look(signal).catch(unlessAborted(signal))
     const { length = this.#target.length } = found?.status === 'present' ? found : {}
     if (length !== this.#target.length) throw failure('lengthDiffers', this.#object.host)
-    this.#remains = false
+    this.#ours = 'nothing'
     this.#object[Symbol.dispose]()
     return { location: this.#target.url.href, ...(this.#etag !== undefined && { etag: this.#etag }) }
   }
@@ -58,9 +65,10 @@ export class HttpUpload implements Upload {
   async abort(): Promise<Removed> {
     await this.#underWay.stop()
     try {
-      if (!this.#remains) return []
-      const removed = await this.#clear(new AbortController().signal)
-      this.#remains = false
+      // What stands there after a refusal is somebody else's, where anybody else can know the name.
+      if (this.#ours === 'nothing' || (this.#ours === 'refused' && !hasOwnName(this.#target))) return []
+      const removed = await this.#clear(this.#ours === 'all' || hasOwnName(this.#target), new AbortController().signal)
+      this.#ours = 'nothing'
       return removed
     } finally {
       this.#object[Symbol.dispose]()
@@ -71,14 +79,15 @@ export class HttpUpload implements Upload {
    * A server may still be busy with what it got of a request that broke off, and make anew what was removed (rclone): so what
    * is gone is looked for once more.
    */
-  async #clear(signal: AbortSignal): Promise<Removed> {
+  async #clear(isOurs: boolean, signal: AbortSignal): Promise<Removed> {
     const removed = new Set<Removed[number]>()
     let gone = 0
     for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
       if (looks > 0) await sleep(REST_MS)
-      for (const what of await clear(this.#object, this.#target, this.state, signal)) removed.add(what)
+      for (const what of await clear(this.#object, this.#target, this.state, signal, isOurs)) removed.add(what)
       const now = await this.#object.look(signal)
-      gone = now.status !== 'present' || now.version === this.state.version ? gone + 1 : 0
+      const isThere = now.status === 'present' && mayBeOurs(now, this.state, isOurs)
+      gone = isThere ? 0 : gone + 1
       if (gone === (this.#answered ? 1 : 2)) return [...removed]
     }
     throw failure('notRemoved', this.#object.host)
@@ -91,19 +100,23 @@ const stateOf = (before: Look): UploadState => ({ before: before.status, version
 /**
  * Removes what an upload left at the target's URL. What stood there before and was not touched stays; so does what cannot be
  * told from it.
+ * @param isOurs whether it is known that nothing else can stand there
  */
 export async function clear(
   object: HttpObject,
   target: UploadTarget,
-  { before, version }: UploadState,
-  signal: AbortSignal
+  state: UploadState,
+  signal: AbortSignal,
+  isOurs = hasOwnName(target)
 ): Promise<Removed> {
   const now = await object.look(signal)
-  if (now.status === 'absent') return []
-  if (now.status === 'present' && now.version === version) return []
-  const wasEmpty = before === 'absent' || !target.object.replace
-  if (now.status === 'unreadable' && !wasEmpty) return []
-  return object.remove(signal)
+  return mayBeOurs(now, state, isOurs) ? object.remove(signal) : []
+}
+
+function mayBeOurs(now: Look, { before, version }: UploadState, isOurs: boolean): boolean {
+  if (now.status === 'absent') return false
+  if (now.status === 'unreadable') return isOurs || before === 'absent'
+  return now.version !== version
 }
 
 /** No answer to the look after a whole upload proves nothing against it. */

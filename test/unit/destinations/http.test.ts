@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Credentials } from '../../../src/destinations/destination.ts'
+import type { Credentials, UploadTarget } from '../../../src/destinations/destination.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
 import { describeDestination, PATIENT } from '../../contracts/destination.contract.ts'
@@ -157,6 +157,11 @@ async function sendHi({ destination, target: targetOf }: Harness) {
   const send = () => upload.putPart({ number: 1, offset: 0, length: 2 }, bytes('hi'), never)
   return { target, upload, send }
 }
+/** Its name has no export's id in it: anybody may have chosen it. */
+const byAnybody = (target: UploadTarget): UploadTarget => ({
+  ...target,
+  url: new URL('disk.raw', target.url)
+})
 const requests = ({ server }: Harness) => server.seen.map(({ method }) => method)
 const isPut = ({ method }: { method: string }) => method === 'PUT'
 const isHead = ({ method }: { method: string }) => method === 'HEAD'
@@ -250,6 +255,34 @@ describe('an object that stands there', () => {
     expect(await upload.abort()).toEqual([])
 
     expect(harness.server.objects.get(target.url.pathname)?.toString()).toBe('other')
+  })
+
+  it.each([
+    ['refuses', false, { kind: 'answer', status: 403 }, 'present'],
+    ['refuses what should replace it', true, { kind: 'answer', status: 409 }, 'present'],
+    ['cannot be looked at', false, { kind: 'answer', status: 507 }, 'hidden']
+  ] as const)('stays when it has appeared meanwhile and the server %s', async (_, replace, fault, look) => {
+    await using harness = await start(undefined, PATIENT, replace)
+    if (look === 'hidden') harness.faults.inject({ kind: 'answer', status: 405 }, isHead, 30)
+    const target = byAnybody(harness.target(2))
+    const upload = await harness.destination.open(target, never)
+    harness.server.objects.set(target.url.pathname, Buffer.from('other'))
+    harness.breakNextPart(fault)
+
+    await expect(upload.putPart({ number: 1, offset: 0, length: 2 }, bytes('hi'), never)).rejects.toThrow()
+    expect(await upload.abort()).toEqual([])
+
+    expect(harness.server.objects.get(target.url.pathname)?.toString()).toBe('other')
+  })
+
+  it('goes after a refusal where only this export can know the name', async () => {
+    await using harness = await start()
+    const { target, upload, send } = await sendHi(harness)
+    harness.breakNextPart({ kind: 'answer', status: 403 })
+    await expect(send()).rejects.toThrow()
+    harness.server.objects.set(target.url.pathname, Buffer.from('h'))
+
+    expect(await upload.abort()).toEqual(['object'])
   })
 
   it('is replaced on request', async () => {
