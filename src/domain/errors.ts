@@ -46,14 +46,14 @@ export class SourceReadFailed extends ExportError {
   }
 }
 
-/** The disk is larger than the wanted format can hold. */
+/** The disk, or the file that would be made of it, is larger than the wanted format can hold. */
 export class FormatLimitExceeded extends ExportError {
   readonly code = 'FORMAT_LIMIT_EXCEEDED'
   readonly permanent = true
   readonly actor = 'user'
 
-  constructor(format: string, limitBytes: number) {
-    super(`A disk above ${limitBytes} bytes does not fit the format ${format}; choose another export_format.`)
+  constructor(format: string, limitBytes: number, { of = 'disk', instead = 'another export_format' } = {}) {
+    super(`A ${of} above ${limitBytes} bytes does not fit the format ${format}; choose ${instead}.`)
   }
 }
 

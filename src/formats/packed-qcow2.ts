@@ -1,7 +1,14 @@
 import { roundUp } from '../domain/bytes.ts'
 import type { AllocationMap, UnitRuns } from './allocation-map.ts'
 import { type Codec, eachUnit, type PackedFormat, type Packer, type Packing } from './packing.ts'
-import { assertFitsQcow2, COPIED, ENTRY_BYTES, qcow2Header, REFCOUNT_BYTES } from './qcow2-header.ts'
+import {
+  assertCountsInQcow2,
+  assertFitsQcow2,
+  COPIED,
+  ENTRY_BYTES,
+  qcow2Header,
+  REFCOUNT_BYTES
+} from './qcow2-header.ts'
 
 /** "This cluster is compressed", in an L2 entry. */
 const COMPRESSED = 1n << 62n
@@ -61,6 +68,7 @@ class Qcow2Packing implements Packing {
     const mostClusters = fixed + 2 * this.units.total + 2
     const mostBlocks = Math.ceil((mostClusters * 1.01) / (this.clusterBytes / REFCOUNT_BYTES)) + 1
     this.refcountTableClusters = Math.ceil(mostBlocks / entries)
+    assertCountsInQcow2(this.refcountTableClusters, this.clusterBytes)
     this.headBytes = (fixed + this.refcountTableClusters) * this.clusterBytes
     this.maxLength = (mostClusters + this.refcountTableClusters + mostBlocks) * this.clusterBytes
   }

@@ -12,6 +12,8 @@ const COMPRESSION_TYPE = 1n << 3n
 const ZSTD = 1
 /** qemu refuses an L1 table above 32 MiB (`QCOW_MAX_L1_SIZE`). */
 const MAX_L1_BYTES = 32 * 1024 * 1024
+/** qemu refuses a refcount table above 8 MiB (`QCOW_MAX_REFTABLE_SIZE`), and so does our own reader. */
+const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024
 /** Offsets are kept exact in a double below 2^53; no image we may read comes near. */
 export const QCOW2_MAX_VIRTUAL_SIZE = 2048 * TiB
 
@@ -20,6 +22,17 @@ export function assertFitsQcow2(virtualSize: number, clusterBytes: number): void
   const tableCovers = clusterBytes * (clusterBytes / ENTRY_BYTES)
   const maxVirtualSize = Math.min(QCOW2_MAX_VIRTUAL_SIZE, (MAX_L1_BYTES / ENTRY_BYTES) * tableCovers)
   if (virtualSize > maxVirtualSize) throw new FormatLimitExceeded('qcow2', maxVirtualSize)
+}
+
+/**
+ * What one refcount table counts grows with the square of the clusters' size, so only files of small ones are ever too long.
+ * @throws FormatLimitExceeded for a file that has more clusters than that, or may have
+ */
+export function assertCountsInQcow2(refcountTableClusters: number, clusterBytes: number): void {
+  if (refcountTableClusters * clusterBytes <= MAX_REFCOUNT_TABLE_BYTES) return
+  const tableCovers = (MAX_REFCOUNT_TABLE_BYTES / ENTRY_BYTES) * (clusterBytes / REFCOUNT_BYTES) * clusterBytes
+  const larger = { of: 'file', instead: 'a larger cluster_size' }
+  throw new FormatLimitExceeded(`qcow2 with clusters of ${clusterBytes} bytes`, tableCovers, larger)
 }
 
 /** The first cluster of a version 3 file with 16-bit refcounts. Sizes and places in bytes. */

@@ -2,7 +2,14 @@ import { type AllocationMap, lastNotAbove, type UnitRuns } from './allocation-ma
 import { eachDataUnit } from './data-units.ts'
 import type { Format, Layout } from './format.ts'
 import { generated, joined, literal, packedUnits } from './layout.ts'
-import { assertFitsQcow2, COPIED, ENTRY_BYTES, qcow2Header, REFCOUNT_BYTES } from './qcow2-header.ts'
+import {
+  assertCountsInQcow2,
+  assertFitsQcow2,
+  COPIED,
+  ENTRY_BYTES,
+  qcow2Header,
+  REFCOUNT_BYTES
+} from './qcow2-header.ts'
 
 /** Where everything lies, in clusters of the file. */
 type Plan = {
@@ -78,6 +85,7 @@ function planOf(map: AllocationMap, clusterBits: number): Plan {
     refcountBlocks = blocks
     refcountTableClusters = clusters
   }
+  assertCountsInQcow2(refcountTableClusters, clusterBytes)
   const totalClusters = counted + refcountBlocks + refcountTableClusters
   return { clusterBytes, l1Entries, refcountTableClusters, refcountBlocks, l1Clusters, tables, data, totalClusters }
 }

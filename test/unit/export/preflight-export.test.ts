@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { failure } from '../../../src/destinations/failures.ts'
 import { diskReaders } from '../../../src/disks/registry.ts'
+import { GiB } from '../../../src/domain/bytes.ts'
 import { DestinationInvalid } from '../../../src/domain/destination-errors.ts'
 import { type ExportOptions, NO_OPTIONS } from '../../../src/domain/export-options.ts'
 import { imageId, ownerId } from '../../../src/domain/ids.ts'
@@ -118,6 +119,28 @@ describe('a dry run', () => {
     const { checks } = await ask({}, undefined, { images: { open: async () => imageFile(hostile) } })
 
     expect(checks[1]).toMatchObject({ id: 'image.exportable', ok: false, code: 'IMAGE_UNSAFE' })
+  })
+
+  it('refuses a file with more clusters than its format can count, before the destination is asked to take it', async () => {
+    const source = { ...SOURCE, size: 126 * GiB }
+    const huge = { ...imageFile(), size: source.size }
+    const body = { exportFormat: 'qcow2', formatOptions: { cluster_size: 512 } }
+
+    const { ok, checks } = await ask(body, undefined, {
+      tasks: {
+        exportableImage: async () => ({ status: 'active', name: 'web', source, facts: FACTS }),
+        pace: async () => undefined
+      },
+      images: { open: async () => huge }
+    })
+
+    expect(ok).toBe(false)
+    expect(checks.find(({ id }) => id === 'format.limit')).toMatchObject({
+      ok: false,
+      code: 'FORMAT_LIMIT_EXCEEDED',
+      message: expect.stringContaining('choose a larger cluster_size'),
+      actor: 'user'
+    })
   })
 
   it('tells what the policy would do about an object that stands there', async () => {
