@@ -45,6 +45,9 @@ export type TempUrlUses = DownloadUses & {
   readonly maxTtlSeconds: number
 }
 
+/** Stands for whatever is no id, so that keys are derived for that too: of a long text none can be. */
+const NO_TASK = taskId('00000000-0000-0000-0000-000000000000')
+
 export function createTempUrls(uses: TempUrlUses): TempUrls {
   const { store, getTask } = uses
   const links = new Links(uses.deriveKeys, uses.publicUrl)
@@ -58,8 +61,9 @@ export function createTempUrls(uses: TempUrlUses): TempUrls {
     },
 
     async find(text, claimed) {
-      const id = taskId(text)
-      const [tempUrl] = isUuid(text) ? await store.find([id]) : []
+      const isId = isUuid(text)
+      const id = isId ? taskId(text) : NO_TASK
+      const [tempUrl] = isId ? await store.find([id]) : []
       return links.admits(id, claimed, tempUrl) ? tempUrl : undefined
     },
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
+import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { KiB, MiB } from '../../../src/domain/bytes.ts'
 import { SourceChanged } from '../../../src/domain/errors.ts'
@@ -10,6 +11,7 @@ import { exportRoutes } from '../../../src/http/routes/exports.ts'
 import type { TempUrls } from '../../../src/temp-urls/temp-urls.ts'
 import { servable } from '../temp-urls/servable.ts'
 import { appOver, MemoryService } from './memory-service.ts'
+import { oneTempUrl } from './memory-temp-urls.ts'
 
 const tempUrl = servable({ bytes: 1000 * MiB })
 const PATH = `/v2/exports/${tempUrl.taskId}/${encodeURIComponent(tempUrl.fileName)}`
@@ -121,6 +123,30 @@ describe('GET /v2/exports/{task}/{file}', () => {
     expect(late.statusCode).toBe(404)
     expect(late.body).toBe(unknown.body)
     expect(Object.keys(late.headers).sort()).toEqual(Object.keys(unknown.headers).sort())
+  })
+
+  test.each([
+    ['short', 'web'],
+    ['longer than any key can be derived for', 'a'.repeat(1100)],
+    ['in capitals', tempUrl.taskId.toUpperCase()],
+    ['of other letters', encodeURIComponent('ä'.repeat(500))]
+  ])('is 404 as ever, and no error in the log, for an id that is none: %s', async (_why, id) => {
+    await using tempUrls = await oneTempUrl(tempUrl.taskId)
+    const lines: string[] = []
+    const logger = pino({ base: null }, { write: (line: string) => lines.push(line) })
+    const app = appOver(new MemoryService(), { tempUrls, logger })
+    const ask = (task: string) => {
+      const signed = `temp_url_sig=${tempUrls.values.SIG}&temp_url_expires=${tempUrls.values.EXP}`
+      return app.inject({ url: `/v2/exports/${task}/x?${signed}` })
+    }
+
+    const unknown = await ask('0a000000-0000-4000-8000-00000000000a')
+    const none = await ask(id)
+
+    expect(unknown.statusCode).toBe(404)
+    expect([none.statusCode, none.body]).toEqual([404, unknown.body])
+    expect(Object.keys(none.headers)).toEqual(Object.keys(unknown.headers))
+    expect(lines.map((line) => JSON.parse(line).level).filter((level) => level > 30)).toEqual([])
   })
 
   test('believes the address that a trusted proxy tells, and no other', async () => {

@@ -10,9 +10,10 @@ import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { OpenFiles } from '../../../src/temp-urls/open-files.ts'
 import type { TempUrlStore } from '../../../src/temp-urls/ports.ts'
 import { createTempUrls, type TempUrls } from '../../../src/temp-urls/temp-urls.ts'
+import { derivedKeys, namedKeys } from '../../../src/vault/keys.ts'
 import { servable } from '../temp-urls/servable.ts'
 
-const KEY = Buffer.from('a key of this test')
+const KEYS = namedKeys([Buffer.alloc(32, 'a key of this test')])
 const FILE = 'disk.raw'
 const LATER = 9_000_000_000
 
@@ -52,14 +53,16 @@ export async function oneTempUrl(
     getTask: unused,
     engine: { hashers, buffers: new Buffers() },
     log: { info() {}, warn() {}, error() {} },
-    deriveKeys: () => [KEY],
+    deriveKeys: (purpose) => derivedKeys(KEYS, purpose),
     publicUrl: () => 'http://localhost',
     ttlSeconds: 60,
     maxTtlSeconds: 60,
     maxDownloads: 2
   })
-  const sign = (expires: number, id = task, algorithm = 'sha256') =>
-    createHmac(algorithm, KEY).update(`GET\n${expires}\n/v2/exports/${id}/${FILE}`).digest('hex')
+  const sign = (expires: number, id = task, algorithm = 'sha256') => {
+    const [key = ''] = derivedKeys(KEYS, `temporary URLs of ${id}, generation ${tempUrl.generation}`)
+    return createHmac(algorithm, key).update(`GET\n${expires}\n/v2/exports/${id}/${FILE}`).digest('hex')
+  }
   return {
     ...tempUrls,
     values: {
