@@ -378,6 +378,18 @@ export const SITUATIONS = {
     'user',
     'refuses a file that is written in several pieces, or takes none now: its owner has to allow it (rclone: --vfs-cache-mode writes) and to look for room there; or choose another destination.'
   ),
+  notRenamed: row(
+    'DEST_FORBIDDEN',
+    'permanent',
+    'user',
+    'does not let these credentials rename a file, as an export is when it is whole: grant that right, or use others.'
+  ),
+  notReplaced: row(
+    'DEST_OBJECT_EXISTS',
+    'permanent',
+    'user',
+    'holds an object of this name and cannot put another in its place (it lacks posix-rename@openssh.com): remove the object first, choose another object.key_template, or set object.if_exists to suffix.'
+  ),
   hostKeyDiffers: row(
     'DEST_TLS_UNTRUSTED',
     'permanent',

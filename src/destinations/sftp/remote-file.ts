@@ -162,7 +162,7 @@ export async function fsync(session: SftpSession, handle: Buffer): Promise<boole
 }
 
 /** Said by ssh2, which knows the server's extensions, or by the server. */
-function isUnsupported(error: unknown): boolean {
+export function isUnsupported(error: unknown): boolean {
   const status = statusOf(error)
   const said = status === undefined || status === SFTP_STATUS.unsupported
   return said && error instanceof DestinationError && error.code === 'DEST_REJECTED'

@@ -10,6 +10,7 @@ import { SFTP_STATUS, statusOf } from './failures.ts'
 import type { SftpLine } from './line.ts'
 import { type Place, within } from './place.ts'
 import { freeBytes, fsync, look, remove, withFile, write } from './remote-file.ts'
+import { rename } from './rename.ts'
 import type { SftpSession } from './session.ts'
 
 /**
@@ -80,7 +81,8 @@ export class SftpUpload implements Upload {
     })
     this.#renaming = true
     try {
-      await this.#line.use(signal, (session) => this.#publish(session))
+      const { replace } = this.#target.object
+      await this.#line.use(signal, (session) => rename(session, this.#part, this.#place.path, replace))
     } catch (error) {
       signal.throwIfAborted()
       if (!isUnanswered(error)) throw error
@@ -100,23 +102,6 @@ export class SftpUpload implements Upload {
 
   get #wholeBytes(): number {
     return this.#target.exact ? this.#target.length : this.#end
-  }
-
-  /** The protocol's rename fails when the new name is taken (and OpenSSH's does so in one step); OpenSSH's own replaces. */
-  async #publish(session: SftpSession): Promise<void> {
-    const { path } = this.#place
-    if (this.#target.object.replace) {
-      return session.request<void>((sftp, done) => sftp.ext_openssh_rename(this.#part, path, done))
-    }
-    // Some servers replace all the same.
-    if (await look(session, path)) throw failure('objectExists', session.host)
-    try {
-      await session.request<void>((sftp, done) => sftp.rename(this.#part, path, done))
-    } catch (error) {
-      if (statusOf(error) === SFTP_STATUS.failure && (await look(session, path)))
-        throw failure('objectExists', session.host, { cause: error })
-      throw error
-    }
   }
 
   /** After a rename that was not answered: it took place if our file is gone and a whole one has the object's name. */

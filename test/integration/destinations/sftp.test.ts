@@ -121,7 +121,9 @@ describeWithPeers(['sshd'], 'OpenSSH', () => {
       await using harness = await start(openssh)
       const target = harness.target(4, { object: { replace: true } })
       await (await sent(harness, target, 'them')).commit(never)
+      const probe = harness.destination.checks(target).find(({ id }) => id === 'dest.write_probe')
 
+      await expect(probe?.run(never)).resolves.toBeUndefined()
       await (await sent(harness, target, 'mine')).commit(never)
 
       expect((await harness.read(target))?.toString()).toBe('mine')

@@ -51,6 +51,42 @@ async function server(options: { keys?: string[]; login?: (auth: ssh2.AuthContex
   }
 }
 
+/** Keeps files by their paths, and has no extension of the protocol: as it is written there, a rename replaces nothing. */
+const keeping =
+  (files: Map<string, string>): Serve =>
+  (session) => {
+    const has = (path: string) => files.has(path)
+    const answer = (id: number, status: number) => session.status(id, status)
+    const stat = (id: number, path: string) => {
+      const size = files.get(path)?.length
+      if (size === undefined) answer(id, 2)
+      else session.attrs(id, { mode: 0o100600, uid: 0, gid: 0, size, atime: 0, mtime: 0 })
+    }
+    session.on('OPEN', (id, path, flags) => {
+      const makes = (flags & ssh2.utils.sftp.OPEN_MODE.CREAT) !== 0
+      if (makes === has(path)) return answer(id, makes ? 4 : 2)
+      if (makes) files.set(path, '')
+      session.handle(id, Buffer.from(path))
+    })
+    session.on('CLOSE', (id) => answer(id, 0))
+    session.on('STAT', stat)
+    session.on('WRITE', (id, handle, offset, data) => {
+      const before = Buffer.from(files.get(String(handle)) ?? '')
+      const after = Buffer.alloc(Math.max(before.length, offset + data.length))
+      before.copy(after)
+      data.copy(after, offset)
+      files.set(String(handle), String(after))
+      answer(id, 0)
+    })
+    session.on('REMOVE', (id, path) => answer(id, files.delete(path) ? 0 : 2))
+    session.on('RENAME', (id, from, to) => {
+      if (!has(from) || has(to)) return answer(id, has(from) ? 4 : 2)
+      files.set(to, files.get(from) ?? '')
+      files.delete(from)
+      answer(id, 0)
+    })
+  }
+
 const logIn = (target: ReturnType<typeof uploadTarget>, through = sftp) =>
   through
     .checks(target)
@@ -375,6 +411,89 @@ describe('a server', () => {
 
     await expect(sent).rejects.toMatchObject({ code: 'DEST_UNREACHABLE', permanent: false })
     await upload.abort()
+  })
+})
+
+describe('a server that has no word for replacing a file', () => {
+  const key = makeKey('ed25519')
+  const start = async (files: Map<string, string>, change?: Serve) => {
+    const serve: Serve = (session) => {
+      keeping(files)(session)
+      change?.(session)
+    }
+    const host = await server({ keys: [key.private], serve })
+    const target = host.target(password(fingerprint(key.public)))
+    return {
+      target: (replace: boolean) => ({ ...target, object: { replace } }),
+      path: target.url.pathname,
+      [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]()
+    }
+  }
+  const sent = async (target: ReturnType<typeof uploadTarget>) => {
+    const upload = await sftp.open(target, never)
+    await upload.putPart({ number: 1, offset: 0, length: 4 }, bytes('mine'), never)
+    return upload
+  }
+  const probe = (target: ReturnType<typeof uploadTarget>) =>
+    sftp
+      .checks(target)
+      .find(({ id }) => id === 'dest.write_probe')
+      ?.run(never)
+  const TAKEN = {
+    code: 'DEST_OBJECT_EXISTS',
+    permanent: true,
+    actor: 'user',
+    message: expect.stringContaining('cannot put another in its place')
+  }
+
+  it.each([false, true])('takes an object where nothing stands, also with replace: %s', async (replace) => {
+    const files = new Map<string, string>()
+    await using host = await start(files)
+    const target = host.target(replace)
+
+    await expect(probe(target)).resolves.toBeUndefined()
+    expect([...files]).toEqual([])
+    await (await sent(target)).commit(never)
+
+    expect([...files]).toEqual([[host.path, 'mine']])
+  })
+
+  it('is said beforehand not to replace what stands there, and no probe is left', async () => {
+    const files = new Map<string, string>()
+    await using host = await start(files)
+    files.set(host.path, 'them')
+
+    await expect(probe(host.target(true))).rejects.toMatchObject(TAKEN)
+
+    expect([...files]).toEqual([[host.path, 'them']])
+  })
+
+  it.each(['STAT', 'RENAME'] as const)('does not replace what appeared before its %s', async (request) => {
+    const files = new Map<string, string>()
+    let appears = () => {}
+    await using host = await start(files, (session) => session.prependListener(request, () => appears()))
+    const upload = await sent(host.target(true))
+    appears = () => files.set(host.path, 'them')
+
+    await expect(upload.commit(never)).rejects.toMatchObject(TAKEN)
+    await upload.abort()
+
+    expect([...files]).toEqual([[host.path, 'them']])
+  })
+
+  it.each([
+    ['forbids', 3, 'DEST_FORBIDDEN', 'rename a file'],
+    ['does not know', 8, 'DEST_REJECTED', 'does not offer what an export needs']
+  ])('is said beforehand when it %s the rename itself, and no probe is left', async (_, status, code, says) => {
+    const files = new Map<string, string>()
+    const refuses: Serve = (session) =>
+      session.removeAllListeners('RENAME').on('RENAME', (id) => session.status(id, status))
+    await using host = await start(files, refuses)
+
+    const error = await probe(host.target(false))?.catch((thrown: unknown) => thrown)
+
+    expect(error).toMatchObject({ code, permanent: true, actor: 'user', message: expect.stringContaining(says) })
+    expect([...files]).toEqual([])
   })
 })
 
