@@ -86,7 +86,7 @@ export const exportOptions = {
   verify: Type.Optional(
     OneOf(
       VERIFY_LEVELS,
-      'What is read back after the upload: nothing, what the destination says of the object (when left out), a sample of its bytes, or all of them'
+      'What is looked at after the upload. none: nothing. etag (when left out): that the object is there, its length and its metadata of this export, each where the destination tells it; no ETag is compared. ranges: that and a sample of its bytes, read back. full: that and all of them'
     )
   ),
   limits: Type.Optional(

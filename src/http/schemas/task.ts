@@ -72,7 +72,7 @@ const result = Type.Object({
   verify: Type.Optional(
     Type.Object(
       {
-        level: OneOf(VERIFY_LEVELS, 'What was read back'),
+        level: OneOf(VERIFY_LEVELS, 'What was looked at, in the words of the request'),
         ok: Type.Boolean({ description: 'False where the destination did not let us look; see warnings' }),
         ranges_read: Type.Integer()
       },
