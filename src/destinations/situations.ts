@@ -215,6 +215,12 @@ export const SITUATIONS = {
     'user',
     'does not take an object of this size: raise its limit, or choose another destination.'
   ),
+  partsTooLarge: row(
+    'DEST_LIMIT_EXCEEDED',
+    'permanent',
+    'user',
+    'takes so few parts that those of a compressed file would be above 512 MiB: choose an export_format that is not compressed, or allow more and smaller parts.'
+  ),
   quotaExceeded: row(
     'DEST_QUOTA_EXCEEDED',
     'permanent',

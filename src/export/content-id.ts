@@ -4,7 +4,7 @@ import type { ToldProperties } from '../formats/format-family.ts'
 import type { SourceIdentity } from './ports.ts'
 
 /** Raised whenever the same image, format and options begin to give other bytes than before. */
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 /**
  * Equal for exports that write the same bytes, and only for those. Hex.

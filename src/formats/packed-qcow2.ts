@@ -62,10 +62,10 @@ class Qcow2Packing implements Packing {
     this.tables = map.units(this.clusterBytes * entries)
     this.units = map.units(this.clusterBytes)
 
-    // Packed clusters follow each other without a gap; one that is stored as it is starts at a cluster's edge, and what is
-    // left before it is less than a cluster.
+    // Packed clusters follow each other without a gap, each of them smaller than a cluster: so some of them, with the gap before
+    // one that is stored as it is, at a cluster's edge, never take more clusters than they are.
     const fixed = 1 + this.l1Clusters + this.tables.total
-    const mostClusters = fixed + 2 * this.units.total + 2
+    const mostClusters = fixed + this.units.total
     const mostBlocks = Math.ceil((mostClusters * 1.01) / (this.clusterBytes / REFCOUNT_BYTES)) + 1
     this.refcountTableClusters = Math.ceil(mostBlocks / entries)
     assertCountsInQcow2(this.refcountTableClusters, this.clusterBytes)

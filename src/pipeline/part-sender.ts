@@ -7,8 +7,8 @@ import type { Sending } from './sending.ts'
 
 /** Parts being sent, or filled: memory holds them, as the length of each must be known before it is sent. */
 const PARTS_UNDER_WAY = 2
-/** And the one that waits for the head. */
-const PARTS_HELD = PARTS_UNDER_WAY + 1
+/** Of larger ones only one: memory is what is short then. */
+const LARGE_PART_BYTES = 128 * MiB
 /** Parts are made of these. */
 const PIECE_BYTES = MiB
 
@@ -25,13 +25,16 @@ export class PartSender implements Disposable {
   readonly #filling = new Map<number, Filling>()
   readonly #underWay = new Set<Promise<void>>()
   readonly #pool: BufferPool
+  readonly #most: number
   /** SHA-256 of every part by its place in the file, where they are asked for. */
   readonly #digests: Map<number, Buffer> | undefined
 
   constructor(sending: Sending, buffers: Buffers, asked: { readonly digests: boolean }) {
     this.#sending = sending
-    const pieces = PARTS_HELD * Math.ceil(sending.upload.partBytes / PIECE_BYTES)
-    this.#pool = new BufferPool(buffers, PIECE_BYTES, pieces)
+    const { parallel, partBytes } = sending.upload
+    this.#most = Math.min(parallel, partBytes > LARGE_PART_BYTES ? 1 : PARTS_UNDER_WAY)
+    // And the one that waits for the head.
+    this.#pool = new BufferPool(buffers, PIECE_BYTES, (this.#most + 1) * Math.ceil(partBytes / PIECE_BYTES))
     this.#digests = asked.digests ? new Map() : undefined
     this.signal = AbortSignal.any([sending.signal, this.#failed.signal])
   }
@@ -81,8 +84,7 @@ export class PartSender implements Disposable {
   }
 
   async #start(index: number): Promise<Filling> {
-    const most = Math.min(PARTS_UNDER_WAY, this.#sending.upload.parallel)
-    while (this.#underWay.size >= most) await Promise.race(this.#underWay)
+    while (this.#underWay.size >= this.#most) await Promise.race(this.#underWay)
     this.signal.throwIfAborted()
     const part = { pieces: [], filled: 0, end: 0 }
     this.#filling.set(index, part)

@@ -2,6 +2,7 @@ import { DestinationError } from '../../domain/destination-errors.ts'
 import type { Connections } from '../connection.ts'
 import type { DestinationCheck, UploadTarget } from '../destination.ts'
 import { failure, orElse } from '../failures.ts'
+import { assertHoldable } from '../held-parts.ts'
 import { beginUpload, patient } from './begin.ts'
 import type { MultipartCalls } from './multipart.ts'
 import { wrongOption } from './object-options.ts'
@@ -81,6 +82,7 @@ function limits(host: string, target: UploadTarget) {
 /** @throws DestinationError when S3 would refuse the size or the options of the object */
 export function assertFits(host: string, target: UploadTarget): void {
   if (target.length > MAX_OBJECT_BYTES) throw failure('tooLarge', host)
+  assertHoldable(target, planOf(target.length).partBytes, host)
   const wrong = wrongOption(target)
   if (wrong !== undefined) throw failure(wrong.situation, host, { it: wrong.it })
 }

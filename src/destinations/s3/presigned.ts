@@ -1,6 +1,7 @@
 import { credentialsInvalid } from '../credentials.ts'
 import type { UploadTarget } from '../destination.ts'
 import { failure } from '../failures.ts'
+import { assertHoldable } from '../held-parts.ts'
 import { recordedPartBytes } from '../recorded-parts.ts'
 import { readTlsOptions } from '../tls.ts'
 import { planFacts, tlsChecks } from './checks.ts'
@@ -83,7 +84,8 @@ function presignedOf({ url, credentials }: UploadTarget): Presigned {
 const mainUrl = (presigned: Presigned): URL => (presigned.form === 'put' ? presigned.put : presigned.complete).url
 
 /** The plan that the number of signed parts allows. */
-function planOfSigned(presigned: Presigned, { length }: UploadTarget): PartPlan {
+function planOfSigned(presigned: Presigned, target: UploadTarget): PartPlan {
+  const { length } = target
   const { host } = mainUrl(presigned)
   if (presigned.form === 'put') {
     if (length > MAX_PUT_BYTES) throw failure('tooLarge', host)
@@ -91,6 +93,7 @@ function planOfSigned(presigned: Presigned, { length }: UploadTarget): PartPlan 
   }
   const plan = planOf(length, presigned.partBytes ?? partBytes(length, presigned.parts.length))
   if (plan.parts > presigned.parts.length) throw failure('tooFewSignedParts', host)
+  assertHoldable(target, Math.min(plan.partBytes, length), host)
   return plan
 }
 

@@ -1,5 +1,6 @@
 import { MiB, roundUp } from '../../domain/bytes.ts'
 import { failure } from '../failures.ts'
+import { assertHoldable } from '../held-parts.ts'
 import type { ClusterLimits } from './info.ts'
 import { type Place, pathOf, segmentsContainer } from './place.ts'
 
@@ -23,6 +24,7 @@ export type Planned = {
   readonly exportId: string
   readonly length: number
   readonly exact: boolean
+  readonly virtual: boolean
   /** Whether the credentials are good for more than the one object, which segments need. */
   readonly segments: boolean
 }
@@ -64,6 +66,7 @@ export function planUpload(planned: Planned, limits: ClusterLimits, host: string
   const partBytes = Math.min(Math.max(wanted, SMALLEST_SEGMENT_BYTES, slo.minSegmentBytes), largest)
   const parts = Math.ceil(length / partBytes)
   if (parts > most) throw failure('tooLarge', host)
+  assertHoldable(planned, partBytes, host)
   return { how: 'segments', partBytes, parts }
 }
 

@@ -87,8 +87,8 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
 
 async function planFor(object: SwiftObject, target: UploadTarget, signal: AbortSignal): Promise<Plan> {
   const { account } = object.objects
-  const { length, exact, marks } = target
-  const planned = { place: object.place, exportId: marks.exportId, length, exact, segments: !object.alone }
+  const { length, exact, virtual, marks } = target
+  const planned = { place: object.place, exportId: marks.exportId, length, exact, virtual, segments: !object.alone }
   return planUpload(planned, await account.limits(signal), await account.host(signal))
 }
 

@@ -155,13 +155,25 @@ describe('a pre-signed multipart upload to s3', () => {
 
   it('is planned by the number of its URLs', async () => {
     await using harness = await s3Harness(hashers)
-    const open = async (length: number, parts: number, more = {}) =>
-      (await harness.destination.open(signedFor(harness, length, multipart('u', parts, more)), never)).partBytes
+    const open = async (length: number, parts: number, more = {}, virtual = true) => {
+      const target = { ...signedFor(harness, length, multipart('u', parts, more)), virtual }
+      return (await harness.destination.open(target, never)).partBytes
+    }
 
     expect(await open(1, 3)).toBe(16 * MiB)
     expect(await open(300 * MiB, 3)).toBe(100 * MiB)
     expect(await open(300 * MiB + 1, 3)).toBe(101 * MiB)
     expect(await open(15 * GiB, 3)).toBe(5 * GiB)
+    expect(await open(600 * MiB, 3, { part_bytes: 512 * MiB }, false)).toBe(512 * MiB)
+    for (const [parts, more] of [
+      [3, {}],
+      [30, { part_bytes: 513 * MiB }]
+    ] as const) {
+      await expect(open(15 * GiB, parts, more, false)).rejects.toMatchObject({
+        code: 'DEST_LIMIT_EXCEEDED',
+        message: expect.stringContaining('512 MiB')
+      })
+    }
     await expect(open(15 * GiB + 1, 3)).rejects.toMatchObject({ code: 'DEST_LIMIT_EXCEEDED' })
     await expect(open(11 * MiB, 2, { part_bytes: 5 * MiB })).rejects.toMatchObject({ code: 'DEST_LIMIT_EXCEEDED' })
   })

@@ -213,6 +213,7 @@ describe('a plan', () => {
     exportId: '0'.repeat(36),
     length: 0,
     exact: true,
+    virtual: true,
     segments: true
   }
   const plan = (changes: Partial<typeof planned>, limits = DEFAULT_CLUSTER) =>
@@ -229,6 +230,13 @@ describe('a plan', () => {
     [4.5 * TiB, { how: 'segments', partBytes: 5 * GiB + 1, parts: 922 }]
   ])('for %d bytes', (length, expected) => {
     expect(plan({ length })).toEqual(expected)
+  })
+
+  it('has no parts that are too large to wait in memory', () => {
+    expect(plan({ length: 900 * 512 * MiB, virtual: false })).toMatchObject({ partBytes: 512 * MiB })
+    expect(() => plan({ length: 900 * 512 * MiB + 1, virtual: false })).toThrow(
+      expect.objectContaining({ code: 'DEST_LIMIT_EXCEEDED', message: expect.stringContaining('512 MiB') })
+    )
   })
 
   it('stays within the limits of the cluster', () => {

@@ -36,9 +36,9 @@ describe('qcow2 with small clusters', () => {
 
   it.each([
     ['uncompressed', 512, 125 * GiB, 126 * GiB, uncompressed],
-    ['compressed', 512, 62 * GiB, 70 * GiB, zstd],
-    ['compressed', KiB, 250 * GiB, 300 * GiB, zstd],
-    ['compressed', 4 * KiB, 4000 * GiB, 4600 * GiB, zstd]
+    ['compressed', 512, 124 * GiB, 126 * GiB, zstd],
+    ['compressed', KiB, 500 * GiB, 510 * GiB, zstd],
+    ['compressed', 4 * KiB, 8000 * GiB, 8191 * GiB, zstd]
   ])(
     '%s, of %i bytes, holds %i bytes of data and refuses %i, whose refcount table nobody could read',
     async (_case, clusterBytes, held, refused, planOf) => {

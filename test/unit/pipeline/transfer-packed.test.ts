@@ -7,23 +7,10 @@ import { createHashers } from '../../../src/hashing/hashers.ts'
 import { Buffers } from '../../../src/pipeline/buffers.ts'
 import { type Compressors, createCompressors } from '../../../src/pipeline/compressors.ts'
 import { transferPacked } from '../../../src/pipeline/transfer-packed.ts'
+import { CountedBuffers } from '../../support/counted-buffers.ts'
 import { memoryUpload } from '../../support/memory-upload.ts'
 import { mixedDisk } from '../../support/mixed-disk.ts'
 import { NOTHING_MORE, sendingTo } from '../../support/sending.ts'
-
-class CountedBuffers extends Buffers {
-  lent = 0
-  mostLent = 0
-  override take(bytes: number): Buffer {
-    this.lent += bytes
-    this.mostLent = Math.max(this.mostLent, this.lent)
-    return super.take(bytes)
-  }
-  override giveBack(buffer: Buffer): void {
-    this.lent -= buffer.length
-    super.giveBack(buffer)
-  }
-}
 
 const PART_BYTES = 4 * MiB
 
