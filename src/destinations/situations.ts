@@ -197,6 +197,18 @@ export const SITUATIONS = {
     'user',
     'does not let this service remove what it has written: remove it there.'
   ),
+  removalUnclear: row(
+    'DEST_REJECTED',
+    'passing',
+    'destination',
+    'did not say whether it has removed everything: look there.'
+  ),
+  othersKept: row(
+    'DEST_REJECTED',
+    'permanent',
+    'user',
+    'still has what the replaced object named as its segments, as others may use it: remove it there.'
+  ),
   conflict: row(
     'DEST_REJECTED',
     'permanent',

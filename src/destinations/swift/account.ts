@@ -17,12 +17,14 @@ export type SwiftRequest = {
   readonly headers?: Readonly<Record<string, string>>
   /** Of bytes that are at hand; what a `send` may repeat. */
   readonly bytes?: Uint8Array
-  /** Instead of the usual time for an answer, in milliseconds. */
-  readonly answerMs?: number
+  /** Whether Swift looks at many objects before the end of its answer: it has ten times as long then. */
+  readonly isLong?: boolean
 }
 
 /** Before its end a token is no longer used: what begins now has to be let in some round trips later. */
 const MARGIN_MS = 60_000
+/** It sends heartbeats meanwhile, but the end of the answer comes at the end. */
+const LONG_ANSWER_FACTOR = 10
 const MAX_INFO_BYTES = 1 * MiB
 
 /**
@@ -153,11 +155,11 @@ export class Account {
   }
 
   async #prepare(login: Login, request: SwiftRequest, signal: AbortSignal) {
-    const { method, path, query = {}, headers = {}, answerMs } = request
+    const { method, path, query = {}, headers = {}, isLong = false } = request
     const url = new URL(`${login.storage.href}${path}`)
     const pass = await login.pass(method, decodeURIComponent(url.pathname), () => this.limits(signal))
     for (const [name, value] of Object.entries({ ...query, ...pass.query })) url.searchParams.set(name, value)
-    const connections = answerMs === undefined ? this.#connections : patient(this.#connections, answerMs)
+    const connections = isLong ? patient(this.#connections) : this.#connections
     return { url, method, headers: { ...headers, ...pass.headers }, connections, credentials: true, signal }
   }
 
@@ -170,9 +172,9 @@ export class Account {
   }
 }
 
-const patient = (connections: Connections, answerMs: number): Connections => ({
+const patient = (connections: Connections): Connections => ({
   ...connections,
-  limits: { ...connections.limits, answerMs }
+  limits: { ...connections.limits, answerMs: connections.limits.answerMs * LONG_ANSWER_FACTOR }
 })
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

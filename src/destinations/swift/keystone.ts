@@ -10,7 +10,7 @@ import { storageUrl } from './storage-url.ts'
 import { jsonIn, textOf } from './text.ts'
 
 /** Catalogues of clouds with many regions have hundreds of KiB. */
-const MAX_CATALOGUE_BYTES = 8 * MiB
+const MAX_CATALOGUE_BYTES = 2 * MiB
 
 /** What is read of Keystone's answers; everything may be absent. */
 type Token = { readonly expires_at?: string; readonly project?: { readonly id?: string; readonly name?: string } }

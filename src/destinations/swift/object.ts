@@ -5,8 +5,9 @@ import { failure } from '../failures.ts'
 import type { Range } from '../get.ts'
 import { type Audience, objectHeaders, type Present } from './headers.ts'
 import type { Objects } from './objects.ts'
-import { type Place, pathOf } from './place.ts'
+import { type Place, pathOf, segmentsContainer } from './place.ts'
 import { segmentPrefix } from './plan.ts'
+import { NOTHING_REPLACED, type Replaced } from './replaced.ts'
 import { listSegments, removeSegments, type SegmentPath, segmentsOf } from './segments.ts'
 
 /** A UUID. */
@@ -59,25 +60,28 @@ export class SwiftObject {
   async beforeWriting(
     { object: { replace } }: UploadTarget,
     signal: AbortSignal
-  ): Promise<{ readonly condition: Record<string, string>; readonly replaced: readonly SegmentPath[] }> {
+  ): Promise<{ readonly condition: Record<string, string>; readonly replaced: Replaced }> {
     const found = await this.find(signal)
     // Ours is there when the answer to an earlier try was lost.
     if (!replace && found.status === 'present' && !this.isOurs(found)) {
       throw failure('objectExists', await this.host(signal))
     }
     const replaced =
-      found.status === 'present' && found.segmented && !this.alone ? await this.#segments(found, signal) : []
+      found.status === 'present' && found.segmented && !this.alone
+        ? await this.#segments(found, signal)
+        : NOTHING_REPLACED
     return { condition: !replace && found.status !== 'present' ? { 'if-none-match': '*' } : {}, replaced }
   }
 
   /** Removes segments that were replaced, but for those in use. */
   async removeReplaced(
-    replaced: readonly SegmentPath[],
+    { segments, others }: Replaced,
     inUse: ReadonlySet<SegmentPath>,
     signal: AbortSignal
   ): Promise<void> {
-    const left = replaced.filter((path) => !inUse.has(path))
+    const left = segments.filter((path) => !inUse.has(path))
     await removeSegments(this.objects, left, signal)
+    if (others) throw failure('othersKept', await this.host(signal))
   }
 
   /**
@@ -87,7 +91,7 @@ export class SwiftObject {
   async written(
     { url }: UploadTarget,
     etag: string | undefined,
-    replaced: readonly SegmentPath[],
+    replaced: Replaced,
     inUse: ReadonlySet<SegmentPath>,
     signal: AbortSignal
   ): Promise<Committed> {
@@ -115,11 +119,17 @@ export class SwiftObject {
   }
 
   /** Ceph does not show a manifest; there the segments are found if they are of an export. */
-  async #segments({ exportId }: Present, signal: AbortSignal): Promise<readonly SegmentPath[]> {
+  async #segments({ exportId }: Present, signal: AbortSignal): Promise<Replaced> {
     const named = await segmentsOf(this.objects, this.path, signal)
-    if (named.length > 0 || exportId === undefined || !EXPORT_ID.test(exportId)) return named
+    if (named === undefined) return { segments: [], others: true }
+    if (named.length > 0 || exportId === undefined || !EXPORT_ID.test(exportId)) {
+      // A manifest may name any object of the account. What is in the container for segments is nothing else.
+      const own = `${pathOf(segmentsContainer(this.place.container))}/`
+      const segments = named.filter((path) => path.startsWith(own))
+      return { segments, others: segments.length < named.length }
+    }
     const listed = await listSegments(this.objects, this.place, segmentPrefix(this.place, exportId), signal)
-    return listed.map(({ path }) => path)
+    return { segments: listed.map(({ path }) => path), others: false }
   }
 
   async #remove(segmented: boolean, signal: AbortSignal): Promise<Removed> {

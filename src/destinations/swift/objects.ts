@@ -68,12 +68,19 @@ export class Objects {
   /** Removes a static large object with its segments. Swift answers 200 and says in the body how it went. */
   async deleteWithSegments(path: string, signal: AbortSignal): Promise<void> {
     const answer = await this.account.send(
-      { method: 'DELETE', path, query: { 'multipart-manifest': 'delete' }, headers: { accept: 'application/json' } },
+      {
+        method: 'DELETE',
+        path,
+        query: { 'multipart-manifest': 'delete' },
+        headers: { accept: 'application/json' },
+        isLong: true
+      },
       signal
     )
     if (answer.status === 404) return
     const host = await this.account.host(signal)
-    if (answer.status !== 200 && answer.status !== 204) throw swiftFailure(host, answer)
+    if (answer.status === 204) return
+    if (answer.status !== 200) throw swiftFailure(host, answer)
     readDeletions(answer.body, host)
   }
 
@@ -82,7 +89,10 @@ export class Objects {
   }
 }
 
-/** How many objects are gone by an answer of Swift's bulk middleware. @throws DestinationError when any is left */
+/**
+ * How many objects are gone by an answer of Swift's bulk middleware.
+ * @throws DestinationError when any is left, and when the answer broke off before it said so
+ */
 export function readDeletions(body: string, host: string): number {
   const said = jsonIn(body) as {
     readonly 'Number Deleted'?: number
@@ -93,5 +103,7 @@ export function readDeletions(body: string, host: string): number {
   for (const status of wrong.map((text) => Number.parseInt(text, 10))) {
     if (status >= 300 && status !== 404) throw swiftFailure(host, { status, headers: {}, body: '' })
   }
-  return said['Number Deleted'] ?? 0
+  const { 'Number Deleted': deleted } = said
+  if (typeof deleted !== 'number') throw failure('removalUnclear', host)
+  return deleted
 }

@@ -8,10 +8,8 @@ import { expiryHeaders } from './headers.ts'
 import { manifestRefusal, type Segment } from './manifest.ts'
 import type { SwiftObject } from './object.ts'
 import { segmentPath } from './plan.ts'
+import { joined, NOTHING_REPLACED } from './replaced.ts'
 import { ensureSegmentsContainer, forEachOf, removeSegments, type SegmentPath } from './segments.ts'
-
-/** Swift looks at every segment before it answers. It sends heartbeats meanwhile, but the end of the answer comes at the end. */
-const MANIFEST_ANSWER_FACTOR = 10
 
 /** A static large object: segments in a container beside the object's, joined by a manifest that makes the object appear. */
 export class SegmentedUpload implements Upload {
@@ -21,29 +19,21 @@ export class SegmentedUpload implements Upload {
   readonly state: UploadState
   readonly #object: SwiftObject
   readonly #target: UploadTarget
-  readonly #answerMs: number
   readonly #underWay = new PartsUnderWay()
   /** All that may have to be removed. */
   readonly #tried: Set<SegmentPath>
   readonly #sent = new Map<number, Segment>()
-  #replaced: readonly SegmentPath[] = []
+  #replaced = NOTHING_REPLACED
   #commit: 'not begun' | 'begun' | 'done' = 'not begun'
 
   /** @param stands segments of this export that may be there already, those of `begun` among them */
-  constructor(
-    object: SwiftObject,
-    target: UploadTarget,
-    { partBytes, kept }: Begun,
-    stands: Iterable<SegmentPath>,
-    answerMs: number
-  ) {
+  constructor(object: SwiftObject, target: UploadTarget, { partBytes, kept }: Begun, stands: Iterable<SegmentPath>) {
     this.#object = object
     this.#target = target
     this.partBytes = partBytes
     this.state = { partBytes: String(partBytes) }
     this.#tried = new Set(stands)
     for (const part of kept) this.#confirm(part)
-    this.#answerMs = answerMs * MANIFEST_ANSWER_FACTOR
   }
 
   putPart({ number, length }: Part, source: ByteSource, signal: AbortSignal): Promise<SentPart> {
@@ -83,7 +73,7 @@ export class SegmentedUpload implements Upload {
     }
     const { condition, replaced } = await object.beforeWriting(this.#target, signal)
     // A try whose answer was lost may have replaced them already.
-    this.#replaced = [...new Set([...this.#replaced, ...replaced])]
+    this.#replaced = joined(this.#replaced, replaced)
     this.#commit = 'begun'
     await this.#publish({ ...object.headers(this.#target), ...expiry, ...condition }, signal)
 
@@ -129,7 +119,7 @@ export class SegmentedUpload implements Upload {
           query: { 'multipart-manifest': 'put', heartbeat: 'on' },
           headers: { ...headers, accept: 'application/json' },
           bytes: Buffer.from(JSON.stringify(segments)),
-          answerMs: this.#answerMs
+          isLong: true
         },
         signal
       )

@@ -1,4 +1,5 @@
 import { MiB } from '../../domain/bytes.ts'
+import { failure } from '../failures.ts'
 import { swiftFailure } from './failures.ts'
 import { bareEtag } from './headers.ts'
 import { type Objects, readDeletions } from './objects.ts'
@@ -7,10 +8,15 @@ import { jsonIn, textOf } from './text.ts'
 
 /** Small requests under way at once. */
 const LANES = 4
-/** Names of 1024 bytes, each as \\uXXXX, are below MAX_LISTING_BYTES. */
-const PAGE_SEGMENTS = 1000
-const MAX_LISTING_BYTES = 32 * MiB
-const MAX_MANIFEST_BYTES = 64 * MiB
+/** With names of 1024 bytes, each as \\uXXXX, below MAX_LISTING_BYTES: what is larger is slow to read as JSON. */
+const PAGE_SEGMENTS = 250
+const MAX_LISTING_BYTES = 2 * MiB
+/** 10,000 segments with names as ours. */
+const MAX_MANIFEST_BYTES = 4 * MiB
+/** Ten times as many as any cluster allows in one object. */
+const MOST_SEGMENTS = 100_000
+/** Each that could not be removed takes some hundred bytes of the answer. */
+const BULK_SEGMENTS = 200
 
 /** A path below the account: `/container/object`, percent-encoded. */
 export type SegmentPath = string
@@ -35,7 +41,7 @@ export async function ensureSegmentsContainer(objects: Objects, place: Place, si
   if (made.status >= 300) throw swiftFailure(await account.host(signal), made)
 }
 
-/** The segments whose names begin so. */
+/** The segments whose names begin so. @throws DestinationError also for a list that does not end */
 export async function listSegments(
   objects: Objects,
   place: Place,
@@ -49,12 +55,17 @@ export async function listSegments(
     using answer = await objects.account.get({ path: pathOf(container), query }, signal)
     if (answer.status === 404 || answer.status === 204) return found
     if (answer.status !== 200) throw swiftFailure(await objects.account.host(signal), { ...answer, body: '' })
-    const page = entriesIn(await textOf(answer.body, MAX_LISTING_BYTES))
-    for (const { name = '', hash = '', bytes = Number.NaN } of page) {
-      found.push({ path: pathOf(container, name), etag: bareEtag(hash), bytes })
-    }
+    const text = await textOf(answer.body, MAX_LISTING_BYTES)
+    const page = entriesIn(text)
     const last = page.at(-1)?.name
-    if (last === undefined) return found
+    if (text !== undefined && last === undefined) return found
+    const goesOn = last !== undefined && Buffer.compare(Buffer.from(last), Buffer.from(marker)) > 0
+    if (!goesOn || page.length > PAGE_SEGMENTS || found.length > MOST_SEGMENTS) {
+      throw failure('endlessList', await objects.account.host(signal))
+    }
+    for (const { name = '', hash = '', bytes = Number.NaN } of page) {
+      if (name.startsWith(prefix)) found.push({ path: pathOf(container, name), etag: bareEtag(hash), bytes })
+    }
     marker = last
   }
 }
@@ -67,15 +78,22 @@ function entriesIn(text = ''): readonly Entry[] {
   return Array.isArray(list) ? list : []
 }
 
-/** The segments of the large object that stands at `path`; empty when these credentials may not read it. */
-export async function segmentsOf(objects: Objects, path: string, signal: AbortSignal): Promise<SegmentPath[]> {
+/**
+ * The segments of the large object that stands at `path`; empty when these credentials may not read it, undefined when they are
+ * more than are read.
+ */
+export async function segmentsOf(
+  objects: Objects,
+  path: string,
+  signal: AbortSignal
+): Promise<SegmentPath[] | undefined> {
   const query = { 'multipart-manifest': 'get', format: 'json' }
   using answer = await objects.account.get({ path, query }, signal)
   if (answer.status !== 200) return []
+  const text = await textOf(answer.body, MAX_MANIFEST_BYTES)
+  if (text === undefined) return undefined
   // Entries without a name hold their bytes themselves.
-  return entriesIn(await textOf(answer.body, MAX_MANIFEST_BYTES)).flatMap(({ name }) =>
-    name === undefined ? [] : [fromName(name)]
-  )
+  return entriesIn(text).flatMap(({ name }) => (name === undefined ? [] : [fromName(name)]))
 }
 
 const fromName = (name: string): SegmentPath => {
@@ -114,11 +132,12 @@ async function removeInBulk(
   signal: AbortSignal
 ): Promise<number | undefined> {
   let removed = 0
-  for (let at = 0; at < paths.length; at += atOnce) {
-    const bytes = Buffer.from(paths.slice(at, at + atOnce).join('\n'))
+  const step = Math.min(atOnce, BULK_SEGMENTS)
+  for (let at = 0; at < paths.length; at += step) {
+    const bytes = Buffer.from(paths.slice(at, at + step).join('\n'))
     const headers = { 'content-type': 'text/plain', accept: 'application/json' }
     const answer = await objects.account.send(
-      { method: 'POST', path: '', query: { 'bulk-delete': 'true' }, headers, bytes },
+      { method: 'POST', path: '', query: { 'bulk-delete': 'true' }, headers, bytes, isLong: true },
       signal
     )
     if (answer.status !== 200) return undefined

@@ -29,7 +29,6 @@ type SwiftUses = {
 /** Writes objects to OpenStack Swift and what speaks its API: small ones with one PUT, others as static large objects. */
 export function createSwiftDestination(uses: SwiftUses): Destination {
   const reach = reachFrom(uses)
-  const { answerMs } = uses.connections.limits
   return {
     schemes: ['swift'],
     credentialSchemas: SWIFT_CREDENTIALS,
@@ -61,7 +60,7 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       const { how, partBytes } = await planFor(object, target, signal)
       if (how === 'one request') return new WholeUpload(object, target, partBytes)
       await ensureSegmentsContainer(object.objects, object.place, signal)
-      return new SegmentedUpload(object, target, { partBytes, kept: [] }, [], answerMs)
+      return new SegmentedUpload(object, target, { partBytes, kept: [] }, [])
     },
     async resume(target, state, sent, signal) {
       const { object } = reach(target)
@@ -70,7 +69,7 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       const { segments, kept } = await standingSegments(object, target, sent, signal)
       // Without segments there is nothing that could be gone: then it is an upload that has not sent anything.
       if (kept.length === 0 && sent.length > 0) return undefined
-      return { upload: new SegmentedUpload(object, target, { partBytes, kept }, segments, answerMs), kept }
+      return { upload: new SegmentedUpload(object, target, { partBytes, kept }, segments), kept }
     },
     async discard(target, _state, signal): Promise<Removed> {
       const { object } = reach(target)

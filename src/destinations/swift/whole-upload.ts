@@ -3,7 +3,7 @@ import type { Committed, Part, Removed, SentPart, Upload, UploadTarget } from '.
 import { PartsUnderWay } from '../under-way.ts'
 import { expiryHeaders } from './headers.ts'
 import type { SwiftObject } from './object.ts'
-import type { SegmentPath } from './segments.ts'
+import { joined, NOTHING_REPLACED } from './replaced.ts'
 
 /**
  * An object that is written with one PUT. Swift shows it as soon as it has all of it and keeps nothing of a broken request, so
@@ -17,7 +17,7 @@ export class WholeUpload implements Upload {
   readonly #object: SwiftObject
   readonly #target: UploadTarget
   readonly #underWay = new PartsUnderWay()
-  #replaced: readonly SegmentPath[] = []
+  #replaced = NOTHING_REPLACED
   #etag: string | undefined
   #remains = false
 
@@ -32,7 +32,7 @@ export class WholeUpload implements Upload {
       const object = this.#object
       const { condition, replaced } = await object.beforeWriting(this.#target, either)
       // A try whose answer was lost may have replaced them already.
-      this.#replaced = [...new Set([...this.#replaced, ...replaced])]
+      this.#replaced = joined(this.#replaced, replaced)
       this.#remains = true
       const headers = { ...object.headers(this.#target), ...expiryHeaders(this.#target, Date.now()), ...condition }
       this.#etag = await object.objects.put(object.path, headers, { length, source }, either)

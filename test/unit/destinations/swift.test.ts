@@ -339,6 +339,9 @@ describe('swift failures', () => {
     expect(() => readDeletions('{"Number Deleted":2,"Errors":[["/c/1","403 Forbidden"]]}', 'h')).toThrow(
       expect.objectContaining({ code: 'DEST_FORBIDDEN' })
     )
+    expect(() => readDeletions('{"Response Status":"200 OK","Errors":[]', 'h')).toThrow(
+      expect.objectContaining({ code: 'DEST_REJECTED', permanent: false })
+    )
     expect(() => readDeletions('{"Response Status":"502 Bad Gateway","Errors":[]}', 'h')).toThrow(
       expect.objectContaining({ code: 'DEST_REJECTED' })
     )

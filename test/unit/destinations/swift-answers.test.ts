@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { afterAll, describe, expect, it } from 'vitest'
+import { createDestinations } from '../../../src/destinations/registry.ts'
+import { MiB } from '../../../src/domain/bytes.ts'
+import { createHashers } from '../../../src/hashing/hashers.ts'
+import { uploadTarget } from '../../support/upload-target.ts'
+
+const hashers = createHashers(1)
+afterAll(() => hashers.close())
+const never = new AbortController().signal
+
+type Asked = { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly body: Buffer }
+type Answer = { readonly status: number; readonly body?: string; readonly headers?: Readonly<Record<string, string>> }
+
+/** An account of Swift with TempAuth, of which only the answers are made that a test is about; else all is well and empty. */
+async function swiftAnswering(answer: (asked: Asked) => Answer | undefined) {
+  const asked: Asked[] = []
+  const server = createServer(async (request, response) => {
+    const url = new URL(request.url ?? '', 'http://swift')
+    const body = await buffer(request).catch(() => Buffer.alloc(0))
+    const { method = '' } = request
+    if (url.pathname === '/auth/v1.0') {
+      const storage = `http://${request.headers.host}/v1/AUTH_a`
+      return response.writeHead(200, { 'x-storage-url': storage, 'x-auth-token': 'token' }).end()
+    }
+    const one = { method, path: url.pathname.replace('/v1/AUTH_a', ''), query: url.searchParams, body }
+    asked.push(one)
+    const usual = { PUT: 201, HEAD: 404, GET: 204 }[method] ?? 204
+    const etag = createHash('md5').update(body).digest('hex')
+    const { status, body: text = '', headers = {} } = answer(one) ?? { status: usual, headers: { etag } }
+    response.writeHead(status, headers).end(text)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+  const credentials = { kind: 'tempauth', auth_url: `http://${host}/auth/v1.0`, user: 'a:me', key: 'k' }
+  return {
+    asked,
+    destination: destinations.forScheme('swift'),
+    target: (replace = false) => uploadTarget(`swift://${host}/AUTH_a/c`, 2, credentials, { object: { replace } }),
+    async [Symbol.asyncDispose]() {
+      destinations.close()
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
+  }
+}
+
+const isBulk = ({ query }: Asked) => query.has('bulk-delete')
+const isList = ({ method, path }: Asked) => method === 'GET' && path === '/c_segments'
+const INFO = {
+  status: 200,
+  body: JSON.stringify({ swift: {}, slo: {}, bulk_delete: { max_deletes_per_request: 10_000 } })
+}
+const isInfo = ({ path }: Asked) => path === '/info'
+
+/** The list of `count` segments of an export, page by page. */
+function listed({ query }: Asked, count: number): Answer {
+  const names = Array.from({ length: count }, (_, i) => `${query.get('prefix')}${String(i).padStart(8, '0')}`)
+  const rest = names.filter((name) => name > (query.get('marker') ?? '')).slice(0, Number(query.get('limit')))
+  return { status: 200, body: JSON.stringify(rest.map((name) => ({ name, hash: 'e', bytes: 1 }))) }
+}
+
+describe('segments that are to be removed', () => {
+  it('are left where Swift refuses every one of them, however long it says so', async () => {
+    await using swift = await swiftAnswering((asked) => {
+      if (isInfo(asked)) return INFO
+      if (isList(asked)) return listed(asked, 1000)
+      if (!isBulk(asked)) return undefined
+      const errors = asked.body
+        .toString()
+        .split('\n')
+        .map((path) => [`/v1/AUTH_a${path}${'x'.repeat(100)}`, '403 Forbidden'])
+      return { status: 200, body: JSON.stringify({ Errors: errors, 'Number Deleted': 0 }) }
+    })
+
+    const discarded = swift.destination.discard(swift.target(), {}, never)
+
+    await expect(discarded).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
+    expect(swift.asked.filter(isBulk)).toHaveLength(1)
+  })
+
+  it.each(['', '   ', '{"Number Deleted": 2, "Err', '{}', '[]'])('may be left where the answer is %j', async (body) => {
+    await using swift = await swiftAnswering((asked) => {
+      if (isInfo(asked)) return INFO
+      if (isList(asked)) return listed(asked, 2)
+      return isBulk(asked) ? { status: 200, body } : undefined
+    })
+
+    const discarded = swift.destination.discard(swift.target(), {}, never)
+
+    await expect(discarded).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })
+  })
+
+  it('are found on all pages, and removed some hundred at once', async () => {
+    await using swift = await swiftAnswering((asked) => {
+      if (isInfo(asked)) return INFO
+      if (isList(asked)) return listed(asked, 1000)
+      if (!isBulk(asked)) return undefined
+      const count = asked.body.toString().split('\n').length
+      return { status: 200, body: JSON.stringify({ 'Number Deleted': count, Errors: [] }) }
+    })
+
+    expect(await swift.destination.discard(swift.target(), {}, never)).toEqual(['1000 segments'])
+  })
+})
+
+describe('a list', () => {
+  it.each([
+    ['that begins anew with every page', (asked: Asked) => listed({ ...asked, query: without(asked.query) }, 1000), 2],
+    [
+      'with more on a page than was asked for',
+      (asked: Asked) => listed({ ...asked, query: all(asked.query) }, 1000),
+      1
+    ],
+    ['too long to be read', () => ({ status: 200, body: `[${'{},'.repeat(MiB)}{}]` }), 1]
+  ] as const)('%s is not read on', async (_, answer, pages) => {
+    await using swift = await swiftAnswering((asked) => (isList(asked) ? answer(asked) : undefined))
+
+    const discarded = swift.destination.discard(swift.target(), {}, never)
+
+    await expect(discarded).rejects.toMatchObject({ code: 'DEST_REJECTED', message: expect.stringContaining('list') })
+    expect(swift.asked.filter(isList)).toHaveLength(pages)
+  })
+})
+
+function without(query: URLSearchParams): URLSearchParams {
+  const copy = new URLSearchParams(query)
+  copy.delete('marker')
+  return copy
+}
+
+function all(query: URLSearchParams): URLSearchParams {
+  const copy = new URLSearchParams(query)
+  copy.set('limit', '1000')
+  return copy
+}
+
+describe('a large object that is replaced', () => {
+  const replacing = async (manifest: string) => {
+    await using swift = await swiftAnswering(({ method, path, query }) => {
+      if (method === 'HEAD' && path.startsWith('/c/')) {
+        return { status: 200, headers: { 'x-static-large-object': 'True', etag: 'e' } }
+      }
+      return query.get('multipart-manifest') === 'get' ? { status: 200, body: manifest } : undefined
+    })
+    const upload = await swift.destination.open(swift.target(true), never)
+    async function* hi() {
+      yield Buffer.from('hi')
+    }
+    await upload.putPart({ number: 1, offset: 0, length: 2 }, hi(), never)
+    const committed = await upload.commit(never)
+    const deleted = swift.asked.filter(({ method }) => method === 'DELETE').map(({ path }) => path)
+    return { ...committed, deleted }
+  }
+  const entry = (name: string) => ({ name, hash: 'e', bytes: 1 })
+
+  it('takes its segments along, and no other object that it names: that is told', async () => {
+    const { deleted, left } = await replacing(
+      JSON.stringify([entry('/c_segments/o/1'), entry('/photos/one'), entry('/c/another'), entry('/c_segments2/x')])
+    )
+
+    expect(deleted).toEqual(['/c_segments/o/1'])
+    expect(left).toMatchObject({ what: expect.stringContaining('replaced'), error: { actor: 'user' } })
+  })
+
+  it('leaves nothing to be told where all are its own', async () => {
+    const { deleted, left } = await replacing(JSON.stringify([entry('/c_segments/o/1'), entry('c_segments/o/2')]))
+
+    expect(deleted.sort()).toEqual(['/c_segments/o/1', '/c_segments/o/2'])
+    expect(left).toBeUndefined()
+  })
+
+  it('keeps segments of which there are more than are read, and says so', async () => {
+    const { deleted, left } = await replacing(`[${'{},'.repeat(2 * MiB)}{}]`)
+
+    expect(deleted).toEqual([])
+    expect(left).toMatchObject({ what: expect.stringContaining('replaced') })
+  })
+})
