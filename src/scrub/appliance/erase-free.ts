@@ -32,7 +32,8 @@ export async function eraseFree(
     if (!trimmed && !isExt) await fish.ask(commandLine('zero-free-space', '/'))
     await fish.ask('umount-all')
     if (one.type === 'xfs') await eraseSpares(await deviceDisk(session, one.name))
-    if (isExt) why ??= await eraseExt(session, one, trimmed, signal)
+    const notErased = isExt ? await eraseExt(session, one, trimmed, signal) : null
+    why ??= notErased
   }
   return why
 }

@@ -41,29 +41,22 @@ async function whyLeft(
   if (!CHANGED.has(one.type)) return LEFT.unchanged
   const seen = mounted.filter((other) => isOn(one, other))
   if (seen.length === 0) return isPlain(one) ? LEFT.unmounted : LEFT.volume
-  const tops = await Promise.all(seen.map((other) => topOf(fish, other)))
-  const isSeen = ({ name }: Mountable) => {
-    const path = pathIn(name)
-    return tops.some((top) => top === '' || path === top || path.startsWith(`${top}/`))
-  }
+  const pathOf = ({ name }: Mountable) => name.slice(`btrfsvol:${one.name}/`.length)
+  const tops = await Promise.all(seen.map((other) => (isSubvolume(other) ? pathOf(other) : defaultOf(fish, one))))
+  const isSeen = (path: string) => tops.some((top) => top === '' || path === top || path.startsWith(`${top}/`))
   const subvolumes = all.filter((other) => isSubvolume(other) && isOn(one, other))
-  return subvolumes.every(isSeen) ? undefined : LEFT.subvolume
+  return subvolumes.map(pathOf).every(isSeen) ? undefined : LEFT.subvolume
 }
 
-/** The path of the subvolume that is seen where it is mounted, and all below it; empty for that of the whole file system. */
-async function topOf(fish: Fish, one: Mountable): Promise<string> {
-  if (isSubvolume(one)) return pathIn(one.name)
-  if (one.type !== 'btrfs') return ''
-  const byDefault = Number(await fish.text(commandLine('btrfs-subvolume-get-default', one.name)))
-  if (byDefault === TOP_LEVEL) return ''
-  const printed = await fish.text(commandLine('btrfs-subvolume-list', one.name))
-  const [, path] =
-    new RegExp(`btrfssubvolume_id: ${byDefault}\\n(?:.*\\n)?.*btrfssubvolume_path: (.+)`).exec(printed) ?? []
+/** The path of the subvolume that is mounted when none is named; empty for that of the whole file system. */
+async function defaultOf(fish: Fish, { name, type }: Mountable): Promise<string> {
+  if (type !== 'btrfs') return ''
+  const id = Number(await fish.text(commandLine('btrfs-subvolume-get-default', name)))
+  if (id === TOP_LEVEL) return ''
+  const printed = await fish.text(commandLine('btrfs-subvolume-list', name))
+  const [, path] = new RegExp(`btrfssubvolume_id: ${id}\\n(?:.*\\n)?.*btrfssubvolume_path: (.+)`).exec(printed) ?? []
   return path ?? '/'
 }
-
-/** Of `btrfsvol:/dev/sda1/path` the path. */
-const pathIn = (name: string): string => name.replace(/^btrfsvol:\/dev\/(?:sda\d*|mapper\/[^/]+|[^/]+\/[^/]+)\//, '')
 
 /** Of the disk's partitions by their names; of the disk, where it has none. */
 async function partitionStarts(fish: Fish): Promise<ReadonlyMap<string, number>> {

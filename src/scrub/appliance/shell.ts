@@ -27,7 +27,8 @@ export const inShell = (device: string): string =>
 export const pathInShell = (path: string): string => `/sysroot${plain(path)}`
 
 function plain(name: string): string {
-  if (!/^\/[\w.+/-]+$/.test(name)) throw new Refused('name', 'a name in it cannot be told to the appliance')
+  if (!/^\/[\w.+/-]+$/.test(name) || name.split('/').includes('..'))
+    throw new Refused('name', 'a name in it cannot be told to the appliance')
   return name
 }
 

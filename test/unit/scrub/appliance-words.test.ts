@@ -45,7 +45,22 @@ describe("a name in the appliance's own shell", () => {
   it('is one that means nothing to a shell, or it is refused', () => {
     expect(inShell('/dev/vg-0/lv_1.x+y')).toBe('/dev/vg-0/lv_1.x+y')
     expect(pathInShell('/var/swap.1')).toBe('/sysroot/var/swap.1')
-    for (const name of ['/a b', '/a;b', '/$(b)', "/a'b", '/a"b', '/a\nb', '/a\\b', '/a|b', '/a*', 'a', '-a', '', '/']) {
+    for (const name of [
+      '/a b',
+      '/a;b',
+      '/$(b)',
+      "/a'b",
+      '/a"b',
+      '/a\nb',
+      '/a\\b',
+      '/a|b',
+      '/a*',
+      '/a/../b',
+      'a',
+      '-a',
+      '',
+      '/'
+    ]) {
       expect(() => inShell(name)).toThrow(expect.objectContaining({ rule: 'name' }))
       expect(() => pathInShell(name)).toThrow(expect.objectContaining({ rule: 'name' }))
     }
