@@ -83,7 +83,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   say(`${RECIPES.length} exports undisturbed; now ${options.minutes} minutes of faults`)
 
   const planned = countsFor(options.minutes, options.counts)
-  await disturb(options, planned, ground, load, random)
+  const keepOnce = () => ground.stores.keepOnce([...originals.values()])
+  await disturb(options, planned, ground, load, random, keepOnce)
   const quietSince = Date.now()
   await comeToRest(ground)
   await load.settled()
@@ -155,7 +156,8 @@ async function disturb(
   planned: Readonly<Record<FaultName, number>>,
   ground: Ground,
   load: Load,
-  random: Random
+  random: Random,
+  keepOnce: () => void
 ): Promise<void> {
   const spanMs = minutes * 60_000
   const uses = { ground, load, random: random.fork('faults'), leaseMs: LEASE_SECONDS * 1000 }
@@ -177,7 +179,9 @@ async function disturb(
         load.faults.push(`${name}: ${error}`)
       })
     )
-    if (happening.length % 25 === 0) say(`${happening.length} faults, ${load.tasks.size} tasks so far`)
+    if (happening.length % 25 > 0) continue
+    say(`${happening.length} faults, ${load.tasks.size} tasks so far`)
+    keepOnce()
   }
   await sowing
   await Promise.all(happening)

@@ -24,8 +24,8 @@ export type Stores = {
   readonly fileRoot: string
   /** The bytes that stand at an object's URL. */
   read(objectUrl: URL, owner: string): Promise<Buffer | undefined>
-  /** The same bytes in memory once only, however many objects have them. */
-  keepOnce(objectUrl: URL, bytes: Buffer): void
+  /** Has each of these files in memory once only, however many objects are equal to it. */
+  keepOnce(files: readonly Buffer[]): void
   /** Places of everything that stands in the stores, uploads and part files included. */
   everything(): Promise<{ readonly objects: readonly string[]; readonly unfinished: readonly string[] }>
   /** Bytes of parts that S3 has taken for an object. */
@@ -66,10 +66,12 @@ export async function openStores(fileRoot: string, random: Random): Promise<Stor
       if (url.protocol === 'http:') return put.objects.get(url.pathname)
       return fileOf(url, owner)
     },
-    keepOnce(url, bytes) {
-      const object = s3.objects.get(placeOf(url))
-      if (url.protocol === 's3:' && object) s3.objects.set(placeOf(url), { ...object, body: bytes })
-      if (url.protocol === 'http:') put.objects.set(url.pathname, bytes)
+    keepOnce(files) {
+      const same = (bytes: Buffer) => files.find((file) => file === bytes) ?? files.find((file) => file.equals(bytes))
+      for (const [place, object] of s3.objects) {
+        s3.objects.set(place, { ...object, body: same(object.body) ?? object.body })
+      }
+      for (const [path, bytes] of put.objects) put.objects.set(path, same(bytes) ?? bytes)
     },
     async everything() {
       const written = await files()
