@@ -17,7 +17,7 @@ export type SwiftRequest = {
   readonly headers?: Readonly<Record<string, string>>
   /** Of bytes that are at hand; what a `send` may repeat. */
   readonly bytes?: Uint8Array
-  /** Whether Swift looks at many objects before the end of its answer: it has ten times as long then. */
+  /** Whether Swift looks at many objects before the end of its answer: that may take ten times as long then, and be longer. */
   readonly isLong?: boolean
 }
 
@@ -25,6 +25,8 @@ export type SwiftRequest = {
 const MARGIN_MS = 60_000
 /** It sends heartbeats meanwhile, but the end of the answer comes at the end. */
 const LONG_ANSWER_FACTOR = 10
+/** It names each object that was refused: in slices of 200, with names as long as they may be, all of them. */
+const LONG_ANSWER_BYTES = 1 * MiB
 const MAX_INFO_BYTES = 1 * MiB
 
 /**
@@ -160,7 +162,15 @@ export class Account {
     const pass = await login.pass(method, decodeURIComponent(url.pathname), () => this.limits(signal))
     for (const [name, value] of Object.entries({ ...query, ...pass.query })) url.searchParams.set(name, value)
     const connections = isLong ? patient(this.#connections) : this.#connections
-    return { url, method, headers: { ...headers, ...pass.headers }, connections, credentials: true, signal }
+    return {
+      url,
+      method,
+      headers: { ...headers, ...pass.headers },
+      connections,
+      credentials: true,
+      signal,
+      ...(isLong && { answerBytes: LONG_ANSWER_BYTES })
+    }
   }
 
   async #askLimits(storage: URL): Promise<ClusterLimits> {

@@ -81,7 +81,7 @@ export class Objects {
     const host = await this.account.host(signal)
     if (answer.status === 204) return
     if (answer.status !== 200) throw swiftFailure(host, answer)
-    readDeletions(answer.body, host)
+    if (readDeletions(answer.body, host) === undefined) throw failure('removalUnclear', host)
   }
 
   async container(name: string, signal: AbortSignal) {
@@ -90,20 +90,20 @@ export class Objects {
 }
 
 /**
- * How many objects are gone by an answer of Swift's bulk middleware.
- * @throws DestinationError when any is left, and when the answer broke off before it said so
+ * How many objects are gone by an answer of Swift's bulk middleware; undefined when it broke off before it said so.
+ * @throws DestinationError when any is left
  */
-export function readDeletions(body: string, host: string): number {
-  const said = jsonIn(body) as {
-    readonly 'Number Deleted'?: number
-    readonly 'Response Status'?: string
-    readonly Errors?: readonly (readonly [string, string])[]
-  }
-  const wrong = [...(said.Errors ?? []).map(([, status]) => status), said['Response Status'] ?? '200']
-  for (const status of wrong.map((text) => Number.parseInt(text, 10))) {
-    if (status >= 300 && status !== 404) throw swiftFailure(host, { status, headers: {}, body: '' })
-  }
-  const { 'Number Deleted': deleted } = said
-  if (typeof deleted !== 'number') throw failure('removalUnclear', host)
-  return deleted
+export function readDeletions(body: string, host: string): number | undefined {
+  const {
+    'Number Deleted': deleted,
+    'Response Status': whole,
+    Errors: errors
+  } = jsonIn(body) as Readonly<Record<string, unknown>>
+  const refused: readonly unknown[] = Array.isArray(errors) ? errors : []
+  const statuses = [...refused.map((error) => (Array.isArray(error) ? error[1] : undefined)), whole].map((status) =>
+    Number.parseInt(String(status), 10)
+  )
+  const wrong = statuses.find((status) => status >= 300 && status !== 404)
+  if (wrong !== undefined) throw swiftFailure(host, { status: wrong, headers: {}, body: '' })
+  return typeof deleted === 'number' && !statuses.some(Number.isNaN) ? deleted : undefined
 }

@@ -15,7 +15,7 @@ const MAX_LISTING_BYTES = 2 * MiB
 const MAX_MANIFEST_BYTES = 4 * MiB
 /** Ten times as many as any cluster allows in one object. */
 const MOST_SEGMENTS = 100_000
-/** Each that could not be removed takes some hundred bytes of the answer. */
+/** Each that could not be removed takes up to 4 KiB of the answer. */
 const BULK_SEGMENTS = 200
 
 /** A path below the account: `/container/object`, percent-encoded. */
@@ -113,24 +113,23 @@ export async function removeSegments(
 ): Promise<number> {
   if (paths.length === 0) return 0
   const { bulkDeletes } = await objects.account.limits(signal)
-  if (bulkDeletes > 0 && paths.length > 1) {
-    const removed = await removeInBulk(objects, paths, bulkDeletes, signal)
-    if (removed !== undefined) return removed
-  }
-  let removed = 0
-  await forEachOf(paths, async (path) => {
+  const inBulk = bulkDeletes > 0 && paths.length > 1
+  let { removed, left } = inBulk ? await removeInBulk(objects, paths, bulkDeletes, signal) : { removed: 0, left: paths }
+  await forEachOf(left, async (path) => {
     if (await objects.delete(path, signal)) removed += 1
   })
   return removed
 }
 
-/** Undefined where it is not offered after all. */
+type Bulk = { readonly removed: number; readonly left: readonly SegmentPath[] }
+
+/** Leaves those of which Swift did not say what became of them, and all where it is not offered after all. */
 async function removeInBulk(
   objects: Objects,
   paths: readonly SegmentPath[],
   atOnce: number,
   signal: AbortSignal
-): Promise<number | undefined> {
+): Promise<Bulk> {
   let removed = 0
   const step = Math.min(atOnce, BULK_SEGMENTS)
   for (let at = 0; at < paths.length; at += step) {
@@ -140,10 +139,11 @@ async function removeInBulk(
       { method: 'POST', path: '', query: { 'bulk-delete': 'true' }, headers, bytes, isLong: true },
       signal
     )
-    if (answer.status !== 200) return undefined
-    removed += readDeletions(answer.body, await objects.account.host(signal))
+    const gone = answer.status === 200 ? readDeletions(answer.body, await objects.account.host(signal)) : undefined
+    if (gone === undefined) return { removed, left: paths.slice(at) }
+    removed += gone
   }
-  return removed
+  return { removed, left: [] }
 }
 
 /** Several at once; ends with the first failure, when nothing is under way any more. */

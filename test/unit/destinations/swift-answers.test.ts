@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
+import { DEFAULT_LIMITS } from '../../../src/destinations/connection.ts'
 import { createDestinations } from '../../../src/destinations/registry.ts'
 import { MiB } from '../../../src/domain/bytes.ts'
 import { createHashers } from '../../../src/hashing/hashers.ts'
@@ -12,12 +14,22 @@ import { uploadTarget } from '../../support/upload-target.ts'
 const hashers = createHashers(1)
 afterAll(() => hashers.close())
 const never = new AbortController().signal
+const BEAT_MS = 50
+/** The usual time for an answer is over before the heartbeats are, ten times that is not. */
+const IMPATIENT = { ...DEFAULT_LIMITS, answerMs: 500 }
+const HEARTBEATS = { heartbeatMs: 1_000 }
 
 type Asked = { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly body: Buffer }
-type Answer = { readonly status: number; readonly body?: string; readonly headers?: Readonly<Record<string, string>> }
+type Answer = {
+  readonly status: number
+  readonly body?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** How long spaces come before the body, in milliseconds. */
+  readonly heartbeatMs?: number
+}
 
 /** An account of Swift with TempAuth, of which only the answers are made that a test is about; else all is well and empty. */
-async function swiftAnswering(answer: (asked: Asked) => Answer | undefined) {
+async function swiftAnswering(answer: (asked: Asked) => Answer | undefined, limits = DEFAULT_LIMITS) {
   const asked: Asked[] = []
   const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '', 'http://swift')
@@ -31,13 +43,19 @@ async function swiftAnswering(answer: (asked: Asked) => Answer | undefined) {
     asked.push(one)
     const usual = { PUT: 201, HEAD: 404, GET: 204 }[method] ?? 204
     const etag = createHash('md5').update(body).digest('hex')
-    const { status, body: text = '', headers = {} } = answer(one) ?? { status: usual, headers: { etag } }
-    response.writeHead(status, headers).end(text)
+    const said: Answer = answer(one) ?? { status: usual, headers: { etag } }
+    const { status, body: text = '', headers = {}, heartbeatMs = 0 } = said
+    response.writeHead(status, headers)
+    for (let at = 0; at < heartbeatMs; at += BEAT_MS) {
+      response.write(' ')
+      await sleep(BEAT_MS)
+    }
+    response.end(text)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
-  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [] })
+  const destinations = createDestinations({ hashers, allowedNetworks: ['127.0.0.0/8'], allowedEndpoints: [], limits })
   const credentials = { kind: 'tempauth', auth_url: `http://${host}/auth/v1.0`, user: 'a:me', key: 'k' }
   return {
     asked,
@@ -58,7 +76,15 @@ const INFO = {
   status: 200,
   body: JSON.stringify({ swift: {}, slo: {}, bulk_delete: { max_deletes_per_request: 10_000 } })
 }
+/** A static large object. */
+const STANDS = { status: 200, headers: { 'x-static-large-object': 'True', etag: 'e' } }
 const isInfo = ({ path }: Asked) => path === '/info'
+
+/** As Swift says that it has removed all. */
+const gone = (count: number) =>
+  JSON.stringify({ 'Number Deleted': count, 'Number Not Found': 0, 'Response Status': '200 OK', Errors: [] })
+const pathsOf = ({ body }: Asked) => body.toString().split('\n')
+const deleted = (asked: readonly Asked[]) => asked.filter(({ method }) => method === 'DELETE').map(({ path }) => path)
 
 /** The list of `count` segments of an export, page by page. */
 function listed({ query }: Asked, count: number): Answer {
@@ -73,10 +99,7 @@ describe('segments that are to be removed', () => {
       if (isInfo(asked)) return INFO
       if (isList(asked)) return listed(asked, 1000)
       if (!isBulk(asked)) return undefined
-      const errors = asked.body
-        .toString()
-        .split('\n')
-        .map((path) => [`/v1/AUTH_a${path}${'x'.repeat(100)}`, '403 Forbidden'])
+      const errors = pathsOf(asked).map((path) => [`/v1/AUTH_a${path}${'x'.repeat(3000)}`, '403 Forbidden'])
       return { status: 200, body: JSON.stringify({ Errors: errors, 'Number Deleted': 0 }) }
     })
 
@@ -86,16 +109,44 @@ describe('segments that are to be removed', () => {
     expect(swift.asked.filter(isBulk)).toHaveLength(1)
   })
 
-  it.each(['', '   ', '{"Number Deleted": 2, "Err', '{}', '[]'])('may be left where the answer is %j', async (body) => {
+  it.each(['', '   ', '{"Number Deleted": 2, "Err', '{}', '[]'])(
+    'are removed one by one where the answer is %j',
+    async (body) => {
+      await using swift = await swiftAnswering((asked) => {
+        if (isInfo(asked)) return INFO
+        if (isList(asked)) return listed(asked, 201)
+        // Of the first 200 all was well.
+        if (isBulk(asked)) return { status: 200, body: pathsOf(asked).length === 200 ? gone(200) : body }
+        return undefined
+      })
+
+      expect(await swift.destination.discard(swift.target(), {}, never)).toEqual(['201 segments'])
+      expect(deleted(swift.asked)).toEqual([expect.stringMatching(/^\/c_segments\/.*\/00000200$/)])
+    }
+  )
+
+  it('are left where neither that answer nor another says that they are gone', async () => {
     await using swift = await swiftAnswering((asked) => {
       if (isInfo(asked)) return INFO
       if (isList(asked)) return listed(asked, 2)
-      return isBulk(asked) ? { status: 200, body } : undefined
+      if (isBulk(asked)) return { status: 200, body: '' }
+      return asked.method === 'DELETE' ? { status: 403 } : undefined
     })
 
     const discarded = swift.destination.discard(swift.target(), {}, never)
 
-    await expect(discarded).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })
+    await expect(discarded).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
+  })
+
+  it('are removed together although Swift takes longer than for other answers', async () => {
+    await using swift = await swiftAnswering((asked) => {
+      if (isInfo(asked)) return INFO
+      if (isList(asked)) return listed(asked, 2)
+      return isBulk(asked) ? { status: 200, body: gone(2), ...HEARTBEATS } : undefined
+    }, IMPATIENT)
+
+    expect(await swift.destination.discard(swift.target(), {}, never)).toEqual(['2 segments'])
+    expect(deleted(swift.asked)).toEqual([])
   })
 
   it('are found on all pages, and removed some hundred at once', async () => {
@@ -103,11 +154,39 @@ describe('segments that are to be removed', () => {
       if (isInfo(asked)) return INFO
       if (isList(asked)) return listed(asked, 1000)
       if (!isBulk(asked)) return undefined
-      const count = asked.body.toString().split('\n').length
-      return { status: 200, body: JSON.stringify({ 'Number Deleted': count, Errors: [] }) }
+      return { status: 200, body: gone(pathsOf(asked).length) }
     })
 
     expect(await swift.destination.discard(swift.target(), {}, never)).toEqual(['1000 segments'])
+  })
+})
+
+describe('a large object that is removed', () => {
+  const removing = async (answer: Answer, limits = DEFAULT_LIMITS) => {
+    await using swift = await swiftAnswering(({ method, path, query }) => {
+      if (method === 'HEAD' && path.startsWith('/c/')) return STANDS
+      return query.get('multipart-manifest') === 'delete' ? answer : undefined
+    }, limits)
+    await swift.destination.remove(swift.target(), never)
+    return deleted(swift.asked)
+  }
+
+  it('may take Swift longer than other answers', async () => {
+    expect(await removing({ status: 200, body: gone(3), ...HEARTBEATS }, IMPATIENT)).toHaveLength(1)
+  })
+
+  it.each(['', '   ', '{"Number Deleted": 2, "Err'])('may still be there where the answer is %j', async (body) => {
+    await expect(removing({ status: 200, body })).rejects.toMatchObject({ code: 'DEST_REJECTED', permanent: false })
+  })
+
+  it('is still there where Swift refuses to remove any of its segments, however long it says so', async () => {
+    const errors = Array.from({ length: 1000 }, (_, i) => [
+      `/v1/AUTH_a/c_segments/${i}${'x'.repeat(100)}`,
+      '403 Forbidden'
+    ])
+    const body = JSON.stringify({ 'Number Deleted': 0, 'Response Status': '400 Bad Request', Errors: errors })
+
+    await expect(removing({ status: 200, body })).rejects.toMatchObject({ code: 'DEST_FORBIDDEN' })
   })
 })
 

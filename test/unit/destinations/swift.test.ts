@@ -335,15 +335,25 @@ describe('swift failures', () => {
 
   it('reads from the body of a 200 what was not deleted', () => {
     expect(readDeletions('{"Number Deleted":3,"Response Status":"200 OK","Errors":[]}', 'h')).toBe(3)
-    expect(readDeletions('{"Number Deleted":2,"Errors":[["/c/1","404 Not Found"]]}', 'h')).toBe(2)
+    expect(
+      readDeletions('{"Number Deleted":2,"Response Status":"200 OK","Errors":[["/c/1","404 Not Found"]]}', 'h')
+    ).toBe(2)
     expect(() => readDeletions('{"Number Deleted":2,"Errors":[["/c/1","403 Forbidden"]]}', 'h')).toThrow(
       expect.objectContaining({ code: 'DEST_FORBIDDEN' })
-    )
-    expect(() => readDeletions('{"Response Status":"200 OK","Errors":[]', 'h')).toThrow(
-      expect.objectContaining({ code: 'DEST_REJECTED', permanent: false })
     )
     expect(() => readDeletions('{"Response Status":"502 Bad Gateway","Errors":[]}', 'h')).toThrow(
       expect.objectContaining({ code: 'DEST_REJECTED' })
     )
+  })
+
+  it.each([
+    '{"Response Status":"200 OK","Errors":[]',
+    '{"Response Status":"200 OK","Errors":[]}',
+    '{"Number Deleted":2,"Errors":[]}',
+    '{"Number Deleted":2,"Response Status":"odd","Errors":[]}',
+    '{"Number Deleted":2,"Response Status":"200 OK","Errors":[["/c/1","odd"]]}',
+    '{"Number Deleted":2,"Response Status":"200 OK","Errors":[null]}'
+  ])('takes %s for no word that all is gone', (body) => {
+    expect(readDeletions(body, 'h')).toBeUndefined()
   })
 })
