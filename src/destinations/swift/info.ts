@@ -14,6 +14,8 @@ export type ClusterLimits = {
   readonly tempUrlDigest: string
 }
 
+/** Twenty times Swift's default. Where a cluster allows more, no more are made nor listed: a list is kept in memory. */
+export const MOST_SEGMENTS = 20_000
 const SLO = { maxSegments: 1000, minSegmentBytes: 1, maxManifestBytes: 8 * MiB }
 /** Swift's defaults, for clusters that do not tell. */
 export const DEFAULT_CLUSTER: ClusterLimits = {
@@ -50,7 +52,7 @@ export function readInfo(body: string): ClusterLimits {
     maxFileBytes: count(swift.max_file_size) ?? DEFAULT_CLUSTER.maxFileBytes,
     maxNameBytes: count(swift.max_object_name_length ?? swift.max_object_name_size) ?? DEFAULT_CLUSTER.maxNameBytes,
     slo: slo && {
-      maxSegments: count(slo.max_manifest_segments) ?? SLO.maxSegments,
+      maxSegments: Math.min(count(slo.max_manifest_segments) ?? SLO.maxSegments, MOST_SEGMENTS),
       minSegmentBytes: count(slo.min_segment_size) ?? SLO.minSegmentBytes,
       maxManifestBytes: count(slo.max_manifest_size) ?? SLO.maxManifestBytes
     },

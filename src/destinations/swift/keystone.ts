@@ -93,7 +93,8 @@ class KeystoneCalls {
     using answer = await get(this.#request('/auth/catalog', { 'x-auth-token': token }, connections))
     if (answer.status !== 200) throw loginFailure(this.#url.host, { ...answer, body: '' })
     const body = await textOf(answer.body, MAX_CATALOGUE_BYTES)
-    const { catalog } = jsonIn(body ?? '') as { readonly catalog?: readonly Service[] }
+    if (body === undefined) throw failure('endlessList', this.#url.host)
+    const { catalog } = jsonIn(body) as { readonly catalog?: readonly Service[] }
     return Array.isArray(catalog) ? catalog : []
   }
 

@@ -5,8 +5,7 @@ import { failure } from '../failures.ts'
 import type { Range } from '../get.ts'
 import { type Audience, objectHeaders, type Present } from './headers.ts'
 import type { Objects } from './objects.ts'
-import { type Place, pathOf, segmentsContainer } from './place.ts'
-import { segmentPrefix } from './plan.ts'
+import { isInSegmentsContainer, type Place, pathOf } from './place.ts'
 import { NOTHING_REPLACED, type Replaced } from './replaced.ts'
 import { listSegments, removeSegments, type SegmentPath, segmentsOf } from './segments.ts'
 
@@ -118,17 +117,16 @@ export class SwiftObject {
     return this.isOurs(found) ? this.#remove(found.segmented, signal) : []
   }
 
-  /** Ceph does not show a manifest; there the segments are found if they are of an export. */
+  /** A manifest may name any object of the account. What is in the container for segments is nothing else. */
   async #segments({ exportId }: Present, signal: AbortSignal): Promise<Replaced> {
     const named = await segmentsOf(this.objects, this.path, signal)
-    if (named === undefined) return { segments: [], others: true }
-    if (named.length > 0 || exportId === undefined || !EXPORT_ID.test(exportId)) {
-      // A manifest may name any object of the account. What is in the container for segments is nothing else.
-      const own = `${pathOf(segmentsContainer(this.place.container))}/`
-      const segments = named.filter((path) => path.startsWith(own))
+    if (named !== undefined) {
+      const segments = named.filter((path) => isInSegmentsContainer(path, this.place.container))
       return { segments, others: segments.length < named.length }
     }
-    const listed = await listSegments(this.objects, this.place, segmentPrefix(this.place, exportId), signal)
+    // Ceph does not show a manifest; those of an export can be found without.
+    if (exportId === undefined || !EXPORT_ID.test(exportId)) return { segments: [], others: true }
+    const listed = await listSegments(this.objects, this.place, exportId, signal)
     return { segments: listed.map(({ path }) => path), others: false }
   }
 

@@ -11,6 +11,15 @@ const MAX_OBJECT_BYTES = 1024
 export const segmentsContainer = (container: string): string => `${container}_segments`
 
 /**
+ * Whether a path is that of an object in the container for segments. A URL takes `.` and `..` for folders, also where they are the
+ * name of an object: a request for such a one would be about another, maybe in another container.
+ */
+export function isInSegmentsContainer(path: string, container: string): boolean {
+  const folder = `${pathOf(segmentsContainer(container))}/`
+  return path.startsWith(folder) && path !== folder && !/\/\.\.?(?:\/|$)/.test(path)
+}
+
+/**
  * Reads `swift://host/account/container/path`.
  * @throws DestinationInvalid DEST_URL_INVALID
  */

@@ -35,6 +35,12 @@ export const segmentPrefix = (place: Place, exportId: string): string => `${plac
 export const segmentName = (place: Place, exportId: string, number: number): string =>
   `${segmentPrefix(place, exportId)}${String(number).padStart(NUMBER_DIGITS, '0')}`
 
+const NUMBER = new RegExp(`^\\d{${NUMBER_DIGITS}}$`)
+
+/** Whether a name is one that an export gives its segments. Another below its prefix is not the export's to remove. */
+export const isSegmentName = (name: string, prefix: string): boolean =>
+  name.startsWith(prefix) && NUMBER.test(name.slice(prefix.length))
+
 /** Below the account, percent-encoded. */
 export const segmentPath = (place: Place, exportId: string, number: number): string =>
   pathOf(segmentsContainer(place.container), segmentName(place, exportId, number))

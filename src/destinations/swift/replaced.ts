@@ -4,7 +4,7 @@ import type { SegmentPath } from './segments.ts'
 export type Replaced = {
   /** Segments that nothing will name afterwards. */
   readonly segments: readonly SegmentPath[]
-  /** Whether it names what may be anybody's besides, or more than is read here: that stays. */
+  /** Whether it names what may be anybody's besides, or cannot be read: that stays. */
   readonly others: boolean
 }
 

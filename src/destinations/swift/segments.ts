@@ -2,8 +2,10 @@ import { MiB } from '../../domain/bytes.ts'
 import { failure } from '../failures.ts'
 import { swiftFailure } from './failures.ts'
 import { bareEtag } from './headers.ts'
+import { MOST_SEGMENTS } from './info.ts'
 import { type Objects, readDeletions } from './objects.ts'
 import { type Place, pathOf, segmentsContainer } from './place.ts'
+import { isSegmentName, segmentPrefix } from './plan.ts'
 import { jsonIn, textOf } from './text.ts'
 
 /** Small requests under way at once. */
@@ -11,12 +13,12 @@ const LANES = 4
 /** With names of 1024 bytes, each as \\uXXXX, below MAX_LISTING_BYTES: what is larger is slow to read as JSON. */
 const PAGE_SEGMENTS = 250
 const MAX_LISTING_BYTES = 2 * MiB
-/** 10,000 segments with names as ours. */
-const MAX_MANIFEST_BYTES = 4 * MiB
-/** Ten times as many as any cluster allows in one object. */
-const MOST_SEGMENTS = 100_000
+/** 5,000 segments with names as ours; clusters allow 1000 unless told otherwise. */
+const MAX_MANIFEST_BYTES = 2 * MiB
 /** Each that could not be removed takes up to 4 KiB of the answer. */
 const BULK_SEGMENTS = 200
+/** An MD5 in hex, and what large objects have. */
+const MAX_HASH_LENGTH = 128
 
 /** A path below the account: `/container/object`, percent-encoded. */
 export type SegmentPath = string
@@ -41,30 +43,31 @@ export async function ensureSegmentsContainer(objects: Objects, place: Place, si
   if (made.status >= 300) throw swiftFailure(await account.host(signal), made)
 }
 
-/** The segments whose names begin so. @throws DestinationError also for a list that does not end */
+/** The segments of an export. @throws DestinationError also for a list that breaks off or does not end */
 export async function listSegments(
   objects: Objects,
   place: Place,
-  prefix: string,
+  exportId: string,
   signal: AbortSignal
 ): Promise<ListedSegment[]> {
   const container = segmentsContainer(place.container)
+  const prefix = segmentPrefix(place, exportId)
   const found: ListedSegment[] = []
-  for (let marker = ''; ; ) {
+  for (let marker = '', seen = 0; ; ) {
     const query = { prefix, format: 'json', limit: String(PAGE_SEGMENTS), ...(marker !== '' && { marker }) }
     using answer = await objects.account.get({ path: pathOf(container), query }, signal)
     if (answer.status === 404 || answer.status === 204) return found
     if (answer.status !== 200) throw swiftFailure(await objects.account.host(signal), { ...answer, body: '' })
-    const text = await textOf(answer.body, MAX_LISTING_BYTES)
-    const page = entriesIn(text)
-    const last = page.at(-1)?.name
-    if (text !== undefined && last === undefined) return found
-    const goesOn = last !== undefined && Buffer.compare(Buffer.from(last), Buffer.from(marker)) > 0
-    if (!goesOn || page.length > PAGE_SEGMENTS || found.length > MOST_SEGMENTS) {
+    const page = entriesIn(await textOf(answer.body, MAX_LISTING_BYTES), PAGE_SEGMENTS)
+    if (page?.length === 0) return found
+    const last = page?.at(-1)?.name ?? ''
+    seen += page?.length ?? 0
+    const goesOn = Buffer.compare(Buffer.from(last), Buffer.from(marker)) > 0
+    if (page === undefined || !goesOn || seen > MOST_SEGMENTS) {
       throw failure('endlessList', await objects.account.host(signal))
     }
     for (const { name = '', hash = '', bytes = Number.NaN } of page) {
-      if (name.startsWith(prefix)) found.push({ path: pathOf(container, name), etag: bareEtag(hash), bytes })
+      if (isSegmentName(name, prefix)) found.push({ path: pathOf(container, name), etag: bareEtag(hash), bytes })
     }
     marker = last
   }
@@ -72,16 +75,22 @@ export async function listSegments(
 
 type Entry = { readonly name?: string; readonly hash?: string; readonly bytes?: number }
 
-/** What a list of objects or a manifest says in JSON; nothing for anything else. */
-function entriesIn(text = ''): readonly Entry[] {
-  const list = jsonIn(text)
-  return Array.isArray(list) ? list : []
+/** What a list of objects or a manifest says in JSON; undefined for anything else, and for more than `most`. */
+function entriesIn(text: string | undefined, most: number): readonly Entry[] | undefined {
+  const list: unknown = jsonIn(text ?? '')
+  return Array.isArray(list) && list.length <= most ? list.map(entryOf) : undefined
 }
 
-/**
- * The segments of the large object that stands at `path`; empty when these credentials may not read it, undefined when they are
- * more than are read.
- */
+function entryOf(value: unknown): Entry {
+  const { name, hash, bytes } = Object(value) as Readonly<Record<string, unknown>>
+  return {
+    ...(typeof name === 'string' && { name }),
+    ...(typeof hash === 'string' && hash.length <= MAX_HASH_LENGTH && { hash }),
+    ...(typeof bytes === 'number' && { bytes })
+  }
+}
+
+/** The segments of the large object that stands at `path`; undefined when they cannot be read, or are more than are read. */
 export async function segmentsOf(
   objects: Objects,
   path: string,
@@ -89,11 +98,12 @@ export async function segmentsOf(
 ): Promise<SegmentPath[] | undefined> {
   const query = { 'multipart-manifest': 'get', format: 'json' }
   using answer = await objects.account.get({ path, query }, signal)
-  if (answer.status !== 200) return []
-  const text = await textOf(answer.body, MAX_MANIFEST_BYTES)
-  if (text === undefined) return undefined
+  if (answer.status === 404) return []
+  if (answer.status !== 200) return undefined
+  const entries = entriesIn(await textOf(answer.body, MAX_MANIFEST_BYTES), MOST_SEGMENTS)
+  if (entries === undefined || entries.length === 0) return undefined
   // Entries without a name hold their bytes themselves.
-  return entriesIn(text).flatMap(({ name }) => (name === undefined ? [] : [fromName(name)]))
+  return entries.flatMap(({ name }) => (name === undefined ? [] : [fromName(name)]))
 }
 
 const fromName = (name: string): SegmentPath => {

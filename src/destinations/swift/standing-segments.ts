@@ -1,7 +1,7 @@
 import type { SentPart, UploadTarget } from '../destination.ts'
 import { bareEtag } from './headers.ts'
 import type { SwiftObject } from './object.ts'
-import { segmentPath, segmentPrefix } from './plan.ts'
+import { segmentPath } from './plan.ts'
 import { forEachOf, listSegments, type SegmentPath } from './segments.ts'
 
 /** Of segments one by one; what is beyond is sent again. */
@@ -20,7 +20,7 @@ export async function standingSegments(
   sent: readonly SentPart[],
   signal: AbortSignal
 ): Promise<Standing> {
-  const listed = await listSegments(objects, place, segmentPrefix(place, exportId), signal)
+  const listed = await listSegments(objects, place, exportId, signal)
   const shown = new Map(listed.map((segment) => [segment.path, segment]))
   const kept = new Set<SentPart>()
   let looks = 0

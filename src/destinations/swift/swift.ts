@@ -11,7 +11,7 @@ import type { Access } from './login.ts'
 import { SwiftObject } from './object.ts'
 import { Objects } from './objects.ts'
 import { type Place, readPlace } from './place.ts'
-import { type Plan, planUpload, segmentPrefix } from './plan.ts'
+import { type Plan, planUpload } from './plan.ts'
 import { SegmentedUpload } from './segmented-upload.ts'
 import { ensureSegmentsContainer, listSegments, removeSegments } from './segments.ts'
 import { readCredentials, type SwiftCredentials } from './settings.ts'
@@ -76,7 +76,7 @@ export function createSwiftDestination(uses: SwiftUses): Destination {
       const removed = await object.removeOurs(signal)
       if (object.alone) return removed
       const { objects, place } = object
-      const left = await listSegments(objects, place, segmentPrefix(place, target.marks.exportId), signal)
+      const left = await listSegments(objects, place, target.marks.exportId, signal)
       const paths = left.map(({ path }) => path)
       const count = await removeSegments(objects, paths, signal)
       return [...removed, ...(count === 0 ? [] : [`${count} ${count === 1 ? 'segment' : 'segments'}`])]

@@ -61,6 +61,9 @@ async function swiftAnswering(answer: (asked: Asked) => Answer | undefined, limi
     asked,
     destination: destinations.forScheme('swift'),
     target: (replace = false) => uploadTarget(`swift://${host}/AUTH_a/c`, 2, credentials, { object: { replace } }),
+    /** For the same account, by Keystone. */
+    keystoneTarget: () =>
+      uploadTarget(`swift://${host}/AUTH_a/c`, 2, { kind: 'token', auth_url: `http://${host}/v3`, token: 't' }),
     async [Symbol.asyncDispose]() {
       destinations.close()
       server.closeAllConnections()
@@ -76,6 +79,7 @@ const INFO = {
   status: 200,
   body: JSON.stringify({ swift: {}, slo: {}, bulk_delete: { max_deletes_per_request: 10_000 } })
 }
+const EARLIER = '5f8f5f2c-2f0e-4d7c-9a53-5a3d0d5c6a11'
 /** A static large object. */
 const STANDS = { status: 200, headers: { 'x-static-large-object': 'True', etag: 'e' } }
 const isInfo = ({ path }: Asked) => path === '/info'
@@ -161,6 +165,20 @@ describe('segments that are to be removed', () => {
   })
 })
 
+describe('an object among the segments that no export has named so', () => {
+  it.each(['../../../photos/one', 'readme', '00000001/x', '1'])('is left alone: %s', async (name) => {
+    await using swift = await swiftAnswering((asked) => {
+      if (!isList(asked)) return undefined
+      const all = [name, '00000001'].map((end) => `${asked.query.get('prefix')}${end}`).sort()
+      const page = all.filter((one) => one > (asked.query.get('marker') ?? ''))
+      return { status: 200, body: JSON.stringify(page.map((one) => ({ name: one }))) }
+    })
+
+    expect(await swift.destination.discard(swift.target(), {}, never)).toEqual(['1 segment'])
+    expect(deleted(swift.asked)).toEqual([expect.stringMatching(/^\/c_segments\/.*\/00000001$/)])
+  })
+})
+
 describe('a large object that is removed', () => {
   const removing = async (answer: Answer, limits = DEFAULT_LIMITS) => {
     await using swift = await swiftAnswering(({ method, path, query }) => {
@@ -198,7 +216,11 @@ describe('a list', () => {
       (asked: Asked) => listed({ ...asked, query: all(asked.query) }, 1000),
       1
     ],
-    ['too long to be read', () => ({ status: 200, body: `[${'{},'.repeat(MiB)}{}]` }), 1]
+    ['too long to be read', () => ({ status: 200, body: `[${'{},'.repeat(MiB)}{}]` }), 1],
+    ['that is cut', (asked: Asked) => ({ status: 200, body: listed(asked, 2).body?.slice(0, -1) ?? '' }), 1],
+    ['of anything', () => ({ status: 200, body: '[null, 5, {"name": 7}]' }), 1],
+    ['of more than a cluster takes', (asked: Asked) => listed(asked, 30_000), 81],
+    ['of what was not asked for', (asked: Asked) => foreign(asked), 81]
   ] as const)('%s is not read on', async (_, answer, pages) => {
     await using swift = await swiftAnswering((asked) => (isList(asked) ? answer(asked) : undefined))
 
@@ -208,6 +230,13 @@ describe('a list', () => {
     expect(swift.asked.filter(isList)).toHaveLength(pages)
   })
 })
+
+/** Names that rise for ever, and begin otherwise. */
+function foreign({ query }: Asked): Answer {
+  const from = Number(query.get('marker')?.slice(1) ?? 10_000_000)
+  const names = Array.from({ length: Number(query.get('limit')) }, (_, i) => `z${from + 1 + i}`)
+  return { status: 200, body: JSON.stringify(names.map((name) => ({ name }))) }
+}
 
 function without(query: URLSearchParams): URLSearchParams {
   const copy = new URLSearchParams(query)
@@ -222,12 +251,12 @@ function all(query: URLSearchParams): URLSearchParams {
 }
 
 describe('a large object that is replaced', () => {
-  const replacing = async (manifest: string) => {
-    await using swift = await swiftAnswering(({ method, path, query }) => {
-      if (method === 'HEAD' && path.startsWith('/c/')) {
-        return { status: 200, headers: { 'x-static-large-object': 'True', etag: 'e' } }
-      }
-      return query.get('multipart-manifest') === 'get' ? { status: 200, body: manifest } : undefined
+  const replacing = async (manifest: string, { status = 200, headers = {}, segments = 0 } = {}) => {
+    await using swift = await swiftAnswering((asked) => {
+      const { method, path, query } = asked
+      if (method === 'HEAD' && path.startsWith('/c/')) return { ...STANDS, headers: { ...STANDS.headers, ...headers } }
+      if (isList(asked)) return listed(asked, segments)
+      return query.get('multipart-manifest') === 'get' ? { status, body: manifest } : undefined
     })
     const upload = await swift.destination.open(swift.target(true), never)
     async function* hi() {
@@ -235,8 +264,7 @@ describe('a large object that is replaced', () => {
     }
     await upload.putPart({ number: 1, offset: 0, length: 2 }, hi(), never)
     const committed = await upload.commit(never)
-    const deleted = swift.asked.filter(({ method }) => method === 'DELETE').map(({ path }) => path)
-    return { ...committed, deleted }
+    return { ...committed, deleted: deleted(swift.asked) }
   }
   const entry = (name: string) => ({ name, hash: 'e', bytes: 1 })
 
@@ -256,10 +284,50 @@ describe('a large object that is replaced', () => {
     expect(left).toBeUndefined()
   })
 
-  it('keeps segments of which there are more than are read, and says so', async () => {
-    const { deleted, left } = await replacing(`[${'{},'.repeat(2 * MiB)}{}]`)
+  it('leaves objects alone whose names a URL would take for those of others', async () => {
+    const { deleted, left } = await replacing(
+      JSON.stringify([entry('/c_segments/../photos/one'), entry('/c_segments/o/./1'), entry('/c_segments/')])
+    )
 
     expect(deleted).toEqual([])
     expect(left).toMatchObject({ what: expect.stringContaining('replaced') })
+  })
+
+  it.each([
+    ['of which there are more than are read', `[${'{},'.repeat(MiB)}{}]`, 200],
+    ['of which there are more than in any cluster', `[${'{},'.repeat(20_000)}{}]`, 200],
+    ['where the manifest is none', 'x', 200],
+    ['where the manifest is not shown', '', 503]
+  ])('keeps segments %s, and says so', async (_, manifest, status) => {
+    const { deleted, left } = await replacing(manifest, { status })
+
+    expect(deleted).toEqual([])
+    expect(left).toMatchObject({ what: expect.stringContaining('replaced') })
+  })
+
+  it('takes those of an export along also where its manifest is too long to be read', async () => {
+    const { deleted, left } = await replacing(`[${'{},'.repeat(2 * MiB)}{}]`, {
+      headers: { 'x-object-meta-glance-export-id': EARLIER },
+      segments: 2
+    })
+
+    expect(deleted.map((path) => path.split('/').slice(-2).join('/')).sort()).toEqual([
+      `${EARLIER}/00000000`,
+      `${EARLIER}/00000001`
+    ])
+    expect(left).toBeUndefined()
+  })
+})
+
+describe('a catalogue of services', () => {
+  it('that is too long is refused before it is read as JSON', async () => {
+    await using swift = await swiftAnswering(({ path }) => {
+      if (path === '/v3/auth/tokens') return { status: 200, body: '{"token":{}}' }
+      return path === '/v3/auth/catalog' ? { status: 200, body: `{"catalog":[${'{},'.repeat(MiB)}{}]}` } : undefined
+    })
+
+    const found = swift.destination.find(swift.keystoneTarget(), never)
+
+    await expect(found).rejects.toMatchObject({ code: 'DEST_REJECTED', message: expect.stringContaining('list') })
   })
 })

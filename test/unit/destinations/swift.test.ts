@@ -199,6 +199,10 @@ describe('/info', () => {
     expect(readInfo(body)).toEqual(DEFAULT_CLUSTER)
   })
 
+  it('is not believed to take more segments than are listed', () => {
+    expect(readInfo('{"swift":{},"slo":{"max_manifest_segments":9007199254740991}}').slo?.maxSegments).toBe(20_000)
+  })
+
   it('is not believed where it makes no sense', () => {
     const { maxFileBytes, slo } = readInfo('{"swift":{"max_file_size":-1},"slo":{"max_manifest_segments":"9"}}')
 
