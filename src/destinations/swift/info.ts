@@ -46,8 +46,8 @@ export function infoUrl(storage: URL): URL {
 /** Reads the answer of `/info`; what it does not say is as Swift has it by default. */
 export function readInfo(body: string): ClusterLimits {
   const info: Info = jsonIn(body)
-  if (info.swift === undefined) return DEFAULT_CLUSTER
   const { swift, slo, bulk_delete: bulk } = info
+  if (!swift) return DEFAULT_CLUSTER
   return {
     maxFileBytes: count(swift.max_file_size) ?? DEFAULT_CLUSTER.maxFileBytes,
     maxNameBytes: count(swift.max_object_name_length ?? swift.max_object_name_size) ?? DEFAULT_CLUSTER.maxNameBytes,

@@ -95,7 +95,7 @@ class KeystoneCalls {
     const body = await textOf(answer.body, MAX_CATALOGUE_BYTES)
     if (body === undefined) throw failure('endlessList', this.#url.host)
     const { catalog } = jsonIn(body) as { readonly catalog?: readonly Service[] }
-    return Array.isArray(catalog) ? catalog : []
+    return Array.isArray(catalog) ? catalog.filter((service) => service instanceof Object) : []
   }
 
   #request(path: string, headers: Readonly<Record<string, string>>, connections: Connections) {
@@ -127,7 +127,7 @@ function objectStoreIn(
   return catalogue
     .filter(({ type }) => type === 'object-store')
     .flatMap(({ endpoints }) => endpoints ?? [])
-    .filter((endpoint) => endpoint.interface === wanted.interface)
+    .filter((endpoint) => endpoint?.interface === wanted.interface)
     .find(({ region, region_id }) => [undefined, region, region_id].includes(wanted.region))?.url
 }
 

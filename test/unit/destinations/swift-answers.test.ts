@@ -330,4 +330,18 @@ describe('a catalogue of services', () => {
 
     await expect(found).rejects.toMatchObject({ code: 'DEST_REJECTED', message: expect.stringContaining('list') })
   })
+
+  it.each(['[null]', '[{"type":"object-store","endpoints":[null]}]'])(
+    'that is %s is one without an object store',
+    async (catalog) => {
+      await using swift = await swiftAnswering(({ path }) => {
+        if (path === '/v3/auth/tokens') return { status: 200, body: '{"token":{}}' }
+        return path === '/v3/auth/catalog' ? { status: 200, body: `{"catalog":${catalog}}` } : undefined
+      })
+
+      const found = swift.destination.find(swift.keystoneTarget(), never)
+
+      await expect(found).rejects.toMatchObject({ name: 'DestinationError', code: 'DEST_REJECTED' })
+    }
+  )
 })

@@ -195,7 +195,7 @@ describe('/info', () => {
     })
   })
 
-  it.each(['', 'null', '[]', '<html>', '{"swift":'])('that says %j leaves the defaults', (body) => {
+  it.each(['', 'null', '[]', '<html>', '{"swift":', '{"swift":null}'])('that says %j leaves the defaults', (body) => {
     expect(readInfo(body)).toEqual(DEFAULT_CLUSTER)
   })
 
