@@ -123,7 +123,8 @@ function listens(port: number): Promise<boolean> {
 /** `count` free ports in a row, below the range that the system gives out by itself. Nothing holds them: use them soon. */
 export async function freePorts(count: number): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
-    const first = 10_000 + Math.floor(Math.random() * 20_000)
+    // Above 10080, which fetch does not ask: it is among the bad ports of https://fetch.spec.whatwg.org/.
+    const first = 10_100 + Math.floor(Math.random() * 20_000)
     const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)))
     if (free.every(Boolean)) return first
   }
