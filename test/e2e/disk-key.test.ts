@@ -5,7 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { isZero } from '../../src/scrub/is-zero.ts'
 import { applianceFolders, MINUTE_MS, SETTINGS } from '../integration/scrub/appliance-run.ts'
-import { areKept, type Layout, makePlantedGuest, type PlantedGuest } from '../integration/scrub/planted-guest.ts'
+import {
+  areKept,
+  type Layout,
+  MAKE_EXT,
+  makePlantedGuest,
+  type PlantedGuest
+} from '../integration/scrub/planted-guest.ts'
 import { Canaries, type Leak } from '../support/canaries.ts'
 import { dumpPostgres, filesBelow } from '../support/dumps.ts'
 import { freshDatabase } from '../support/postgres.ts'
@@ -36,7 +42,8 @@ const LAYOUT: Layout = {
     'lvcreate gone vg 8',
     'mkswap /dev/vg/swap label:swapped'
   ],
-  usedBefore: { device: '/dev/vg/root', mebibytes: 80 },
+  usedBefore: { device: '/dev/vg/root', mebibytes: 80, make: MAKE_EXT },
+  unlinks: '/dev/vg/root',
   devices: ['/dev/vg/swap', '/dev/vg/gone'],
   afterwards: ['lvremove /dev/vg/gone'],
   root: '/dev/vg/root',

@@ -39,19 +39,20 @@ export async function eraseExt(
   trimmed: boolean,
   signal: AbortSignal
 ): Promise<string | null> {
-  const device = await deviceDisk(session, one.name)
+  const device = await deviceDisk(session, one)
   const data = new ByteRanges(Float64Array.of(0), Float64Array.of(device.virtualSize))
   const volume = new Volume({ disk: device, data, signal }, 0, device.virtualSize)
   await settleJournal(device, volume)
+  await device.flush()
   if (trimmed && isPlain(one)) return null
   const unused = await unusedOf(volume)
   if (unused instanceof Refused) {
     if (!trimmed) throw unused
     return `${unused.message} (${unused.rule})`
   }
-  for (const { offset, length } of (trimmed ? unused.unwritten : unused.ranges) ?? [])
-    await device.erase(offset, length)
+  await device.erase([...((trimmed ? unused.unwritten : unused.ranges) ?? [])])
   const { blockBytes } = await readSuperblock(volume)
+  await device.flush()
   await zap(session, one, pieces(unused.remains, blockBytes))
   return null
 }

@@ -6,7 +6,7 @@ import { eraseExt, packFolders } from './erase-ext.ts'
 import type { Fish } from './fish.ts'
 import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
 import type { Session } from './session.ts'
-import { eraseSpares } from './xfs-spares.ts'
+import { eraseXfs } from './xfs/erase-xfs.ts'
 
 /**
  * Makes zeros of all that no file uses any more, journals too; nothing may be mounted. What a file system trims is compared
@@ -24,23 +24,26 @@ export async function eraseFree(
   for (const one of all) {
     if (!CHANGED.has(one.type) || isSubvolume(one)) continue
     const isExt = one.type.startsWith('ext')
-    if (one.type === 'xfs') await renewLog(fish, one)
+    if (one.type === 'xfs') await repair(fish, one, 'forcelogzero:true')
     if (isExt) await packFolders(fish, one)
     // Blocks that were freed a moment ago are not trimmed before the next mount.
     if (!(await mount(fish, one, '/', 'rw'))) throw new Refused('not-mounted', 'a file system cannot be mounted again')
     const trimmed = await trim(fish, server)
     if (!trimmed && !isExt) await fish.ask(commandLine('zero-free-space', '/'))
     await fish.ask('umount-all')
-    if (one.type === 'xfs') await eraseSpares(await deviceDisk(session, one.name))
+    if (one.type === 'xfs') {
+      await eraseXfs(await deviceDisk(session, one), signal)
+      await repair(fish, one, 'nomodify:true')
+    }
     const notErased = isExt ? await eraseExt(session, one, trimmed, signal) : null
     why ??= notErased
   }
   return why
 }
 
-/** The log holds what folders were before. xfs's own repair writes it anew, and looks at everything on the way. */
-async function renewLog(fish: Fish, { name }: Mountable): Promise<void> {
-  const status = (await fish.text(commandLine('xfs-repair', name, 'forcelogzero:true'))).trim()
+/** xfs's own repair looks at everything, and where it may it writes the log anew, which holds what folders were before. */
+async function repair(fish: Fish, { name }: Mountable, option: 'forcelogzero:true' | 'nomodify:true'): Promise<void> {
+  const status = (await fish.text(commandLine('xfs-repair', name, option))).trim()
   if (status !== '0') throw new Refused('not-sound', 'a file system of it is damaged')
 }
 

@@ -11,6 +11,8 @@ const MAX_CONNECTIONS = 16
 /** A disk as a network block device on a socket in a folder. Disposing ends all connections and what they had begun; the disk stays. */
 export interface NbdServer extends AsyncDisposable {
   readonly path: string
+  /** The disk, in turns with the clients. */
+  readonly disk: Served
   /** The first error of the disk, which clients know as EIO only. */
   readonly failure: unknown
   /** What clients said they need no more, in all: the same bytes as often as they said it. */
@@ -47,6 +49,7 @@ export async function serveNbd(disk: Served, folder: string, uid?: number): Prom
 
   return {
     path,
+    disk: oneAtATime,
     get failure() {
       return heard.failure
     },

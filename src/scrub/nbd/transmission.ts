@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { KiB } from '../../domain/bytes.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
 import { HungUp, type Incoming, send } from './incoming.ts'
 import { BLOCK_BYTES, MAX_REQUEST_BYTES } from './limits.ts'
@@ -9,6 +10,8 @@ const COMMAND = { read: 0, write: 1, disconnect: 2, flush: 3, trim: 4, writeZero
 /** The one flag that may be set without having been offered: zeros that are to be allocated, which is all the same here. */
 const NO_HOLE = 2
 const NOTHING = Buffer.alloc(0)
+/** As many zeros as are worth a hole of their own. */
+const HOLE_BYTES = 4 * KiB
 
 const OK = 0
 const EIO = 5
@@ -90,9 +93,23 @@ async function carryOut({ command, offset, length, payload }: Request, disk: Ser
     await disk.read(bytes, offset)
     return bytes
   }
-  if (command === COMMAND.write && !isZero(payload)) await disk.write(payload, offset)
+  if (command === COMMAND.write) await write(disk, payload, offset)
   else if (command !== COMMAND.flush) await disk.zero(offset, length)
   return NOTHING
+}
+
+/** Zeros take no place, also those between other bytes: who has read free space with the rest writes them so. */
+async function write(disk: Served, payload: Buffer, offset: number): Promise<void> {
+  const isZeroAt = (at: number) => isZero(payload.subarray(at, at + HOLE_BYTES))
+  for (let from = 0; from < payload.length; ) {
+    const zeros = isZeroAt(from)
+    let to = from
+    while (to < payload.length && isZeroAt(to) === zeros) to += HOLE_BYTES
+    to = Math.min(to, payload.length)
+    if (zeros) await disk.zero(offset + from, to - from)
+    else await disk.write(payload.subarray(from, to), offset + from)
+    from = to
+  }
 }
 
 /** A buffer whose first byte is zero and that equals itself moved by one byte is zeros. */

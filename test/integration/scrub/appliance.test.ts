@@ -12,11 +12,12 @@ import { family } from '../../support/process-family.ts'
 import { diskAt, writeDisk } from '../../unit/scrub/guest-disk.ts'
 import { describeWithTools, standing } from '../../unit/scrub/tools.ts'
 import { everyStep, MINUTE_MS, NEVER, PARTITION, SETTINGS, scratch, sha256 } from './appliance-run.ts'
-import { areKept, type Layout, makePlantedGuest } from './planted-guest.ts'
+import { areKept, FIRST_PARTITION, type Layout, MAKE_EXT, makePlantedGuest } from './planted-guest.ts'
 
 const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
   xfs: {
-    commands: [...PARTITION, 'mkfs xfs /dev/sda1 label:rootfs'],
+    commands: PARTITION,
+    usedBefore: { device: FIRST_PARTITION, mebibytes: 410, make: 'mkfs.xfs -q -f -K -L rootfs' },
     root: '/dev/sda1',
     // Disks that are not in the image: the provider's, with the number of the root's partition, and a volume.
     fstab: [
@@ -25,6 +26,12 @@ const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
       'UUID=0b1b9a3c-5d1c-4f0e-9a43-0d6f1c5b2e77 /data ext4 nofail 0 2',
       ''
     ].join('\n')
+  },
+  'xfs in a logical volume': {
+    commands: [...PARTITION, 'pvcreate /dev/sda1', 'vgcreate vg /dev/sda1', 'lvcreate root vg 400'],
+    usedBefore: { device: '/dev/vg/root', mebibytes: 400, make: 'mkfs.xfs -q -f -K' },
+    root: '/dev/vg/root',
+    fstab: '/dev/mapper/vg-root / xfs defaults 0 1\n'
   },
   'btrfs, in two subvolumes': {
     commands: [
@@ -53,7 +60,8 @@ const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
       'mkswap /dev/vg/swap label:swapped',
       'mkfs ext4 /dev/vg/spare'
     ],
-    usedBefore: { device: '/dev/vg/root', mebibytes: 360 },
+    usedBefore: { device: '/dev/vg/root', mebibytes: 360, make: MAKE_EXT },
+    unlinks: '/dev/vg/root',
     left: LEFT.volume,
     devices: ['/dev/vg/swap', '/dev/vg/gone'],
     afterwards: ['lvremove /dev/vg/gone'],

@@ -42,6 +42,10 @@ export type PlantedGuest = {
   readonly kept: ReadonlyMap<string, Buffer>
 }
 
+/** Of the disk: which of its kernel's names it has is not known beforehand. */
+const LABEL = 'planted'
+export const FIRST_PARTITION = `/dev/disk/guestfs/${LABEL}1`
+
 /** How a file system is made in the appliance, on /dev/sda, and where its root is then. */
 export type Layout = {
   readonly commands: readonly string[]
@@ -50,8 +54,15 @@ export type Layout = {
   /** Devices in which a secret lies that no file system knows of, and what is done afterwards. */
   readonly devices?: readonly string[]
   readonly afterwards?: readonly string[]
-  /** A device with an ext4 that is made on top of what somebody else has left there, with what kernels leave no more. */
-  readonly usedBefore?: { readonly device: string; readonly mebibytes: number }
+  /** A device with a file system that is made on top of what somebody else has left there; by a name that the kernel knows too. */
+  readonly usedBefore?: {
+    readonly device: string
+    readonly mebibytes: number
+    /** Makes it, and erases nothing. */
+    readonly make: string
+  }
+  /** A device with an ext4 from which a file is deleted as kernels do it no more. */
+  readonly unlinks?: string
   /** What else is mounted, and where. */
   readonly mounts?: readonly (readonly [device: string, at: string])[]
   /** Of the disk; 420 when absent. */
@@ -62,11 +73,34 @@ export type Layout = {
   readonly whole?: string
 }
 
+/** An ext4 for `usedBefore`. */
+export const MAKE_EXT = 'mke2fs -q -F -t ext4 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1'
+
 const shell = (command: string): string => `debug sh "'${command}'"`
 
-const makeUsed = ({ device, mebibytes }: NonNullable<Layout['usedBefore']>): string[] => [
+const makeUsed = ({ device, mebibytes, make }: NonNullable<Layout['usedBefore']>): string[] => [
   shell(`yes ${secret('before')}-${'x'.repeat(100)} | dd of=${device} bs=1M count=${mebibytes} iflag=fullblock`),
-  shell(`mke2fs -q -F -t ext4 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 ${device}`)
+  shell(`${make} ${device}`)
+]
+
+/** Names and links that are gone from folders that are still there, a large one and a small one. */
+const PARTLY_DELETED: readonly string[] = [
+  'mkdir-p /srv/many',
+  'mkdir-p /srv/few',
+  shell(`cd /sysroot/srv/many ; for i in $(seq 60) ; do touch kept-$i ${secret('among')}-$i ; done`),
+  shell(`cd /sysroot/srv/few ; touch kept ${secret('of-few')}`),
+  shell(`ln -s ${secret('target')} /sysroot/srv/few/link`),
+  'sync',
+  shell(`cd /sysroot/srv ; rm many/${secret('among')}-* few/${secret('of-few')} few/link`)
+]
+
+/** Blocks that files have and were never written, in one piece and between others. */
+const NEVER_WRITTEN: readonly string[] = [
+  'fallocate64 /srv/held 20000000',
+  'fallocate64 /srv/pieces 4000000',
+  shell(
+    'for i in $(seq 0 2 600) ; do dd if=/dev/zero of=/sysroot/srv/pieces bs=4k count=1 seek=$i conv=notrunc status=none ; done'
+  )
 ]
 
 /**
@@ -82,12 +116,12 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
   }
   const deleted = secret('deleted')
   await writeFile(join(folder, 'deleted'), long('deleted').repeat(40))
-  const { devices = [], usedBefore } = layout
+  const { devices = [], usedBefore, unlinks } = layout
   await writeFile(join(folder, 'device'), long('device'))
   await tool('tar', '-C', tree, '-cf', join(folder, 'tree.tar'), '.')
   await tool('truncate', '-s', `${layout.mebibytes ?? 420}M`, path)
   const commands = [
-    `add-drive ${path} format:raw cachemode:unsafe`,
+    `add-drive ${path} format:raw cachemode:unsafe label:${LABEL}`,
     'run',
     ...layout.commands,
     ...(usedBefore ? makeUsed(usedBefore) : []),
@@ -103,9 +137,11 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     `write /srv/old/${secret('short')} ${secret('inline')}`,
     'sync',
     `rm /srv/old/${secret('short')}`,
-    ...(usedBefore ? ['fallocate64 /swap.img 20000000', `touch /srv/${secret('unlinked')}`] : []),
+    ...PARTLY_DELETED,
+    ...(usedBefore ? NEVER_WRITTEN : []),
+    ...(unlinks ? [`touch /srv/${secret('unlinked')}`] : []),
     'umount-all',
-    ...(usedBefore ? [shell(`debugfs -w -R \\"rm /srv/${secret('unlinked')}\\" ${usedBefore.device}`)] : []),
+    ...(unlinks ? [shell(`debugfs -w -R \\"rm /srv/${secret('unlinked')}\\" ${unlinks}`)] : []),
     ...(layout.whole ? [`download ${layout.whole} ${join(folder, 'before')}`] : []),
     'shutdown'
   ]
@@ -116,7 +152,11 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
   const secrets = [
     ...texts,
     ...devices.map(() => secret('device')),
-    ...(usedBefore ? [secret('before'), secret('unlinked')] : []),
+    ...(usedBefore ? [secret('before')] : []),
+    ...(unlinks ? [secret('unlinked')] : []),
+    secret('among'),
+    secret('of-few'),
+    secret('target'),
     deleted,
     secret('short'),
     secret('inline'),

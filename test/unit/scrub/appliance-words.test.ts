@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { commandLine, fitsList, inLists, listOf } from '../../../src/scrub/appliance/command-line.ts'
 import { factsOf } from '../../../src/scrub/appliance/file-facts.ts'
 import { inShell, pathInShell } from '../../../src/scrub/appliance/shell.ts'
-import { eraseSpares } from '../../../src/scrub/appliance/xfs-spares.ts'
 
 const EVERY_BYTE = Array.from({ length: 255 }, (_, i) => String.fromCharCode(i + 1)).join('')
 
@@ -88,68 +87,6 @@ describe('facts of files', () => {
   })
 })
 
-describe('spare blocks of xfs', () => {
-  it('become zeros, also where their list goes round, in every group', async () => {
-    const xfs = tinyXfs()
-    const zeroed: number[][] = []
-
-    await eraseSpares({ ...reading(xfs), zero: async (...range) => void zeroed.push(range) })
-
-    const group = GROUP_BLOCKS * BLOCK
-    const expected = [7 * BLOCK, 9 * BLOCK, 11 * BLOCK]
-    expect(zeroed).toEqual([...expected, ...expected.map((at) => at + group)].map((at) => [at, BLOCK]))
-  })
-
-  it.each([
-    ['a block outside its group', 3 * SECTOR + 36 + 118 * 4, GROUP_BLOCKS],
-    ['a first place outside the list', SECTOR + 40, 119],
-    ['more of them than the list can hold', SECTOR + 48, 120],
-    ['no head', SECTOR, 0],
-    ['a million groups', 88, 2_000_000]
-  ])('are refused with %s', async (_name, at, value) => {
-    const xfs = tinyXfs()
-    xfs.writeUInt32BE(value, at)
-
-    const erased = eraseSpares({ ...reading(xfs), zero: async () => {} })
-
-    await expect(erased).rejects.toMatchObject({ name: 'Refused', rule: 'xfs' })
-  })
-})
-
 /** As guestfish takes a quoted string apart. */
 const unquoted = (text: string): string =>
   text.replace(/\\x([0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
-
-const BLOCK = 4096
-const SECTOR = 512
-const GROUP_BLOCKS = 64
-
-/** Two groups with three spare blocks each, the list of which begins at its last place. */
-function tinyXfs(): Buffer {
-  const bytes = Buffer.alloc(2 * GROUP_BLOCKS * BLOCK)
-  bytes.write('XFSB')
-  bytes.writeUInt32BE(BLOCK, 4)
-  bytes.writeUInt32BE(GROUP_BLOCKS, 84)
-  bytes.writeUInt32BE(2, 88)
-  bytes.writeUInt16BE(5, 100)
-  bytes.writeUInt16BE(SECTOR, 102)
-  for (const group of [0, GROUP_BLOCKS * BLOCK]) {
-    bytes.write('XAGF', group + SECTOR)
-    bytes.writeUInt32BE(118, group + SECTOR + 40)
-    bytes.writeUInt32BE(3, group + SECTOR + 48)
-    const list = group + 3 * SECTOR + 36
-    for (const [place, block] of [
-      [118, 7],
-      [0, 9],
-      [1, 11]
-    ] as const)
-      bytes.writeUInt32BE(block, list + place * 4)
-  }
-  return bytes
-}
-
-const reading = (bytes: Buffer) => ({
-  async read(target: Uint8Array, offset: number) {
-    bytes.copy(target, 0, offset)
-  }
-})

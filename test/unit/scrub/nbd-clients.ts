@@ -34,6 +34,7 @@ export async function serving(disk: Served): Promise<NbdServer & { readonly uri:
   const server = await serveNbd(disk, folder)
   return {
     path: server.path,
+    disk: server.disk,
     uri: `nbd+unix:///?socket=${server.path}`,
     get failure() {
       return server.failure

@@ -95,6 +95,28 @@ describeWithTools(['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io'], 'a served disk'
     expect(server.trimmedBytes).toBe(65536)
     expect(disk.asked).toEqual(['write 4096 4096', `zero ${MiB} 65536`, 'zero 512 512', `zero ${2 * MiB} 4096`])
   })
+
+  it('keeps no zeros that are written between other bytes', async () => {
+    const written = Buffer.alloc(65536 + 512)
+    for (const at of [4095, 8192, 65536]) written[at] = 1
+    const disk = servedBytes(randomBytes(MiB))
+    const expected = Buffer.from(disk.bytes)
+    written.copy(expected, 512)
+    await using server = await serving(disk)
+    await using folder = await scratch()
+    await writeFile(folder.file('written'), written)
+
+    await tool('qemu-io', '-f', 'raw', '-c', `write -s ${folder.file('written')} 512 ${written.length}`, server.uri)
+
+    expect(disk.bytes.equals(expected)).toBe(true)
+    expect(disk.asked).toEqual([
+      'write 512 4096',
+      'zero 4608 4096',
+      'write 8704 4096',
+      'zero 12800 53248',
+      'write 66048 512'
+    ])
+  })
 })
 
 describe('a served disk', () => {
