@@ -181,7 +181,8 @@ export const settingsSchema = Type.Object({
   }),
   SCRUB_GAPS: Type.Enum(['zero', 'keep'], {
     default: 'zero',
-    description: 'what lies between and behind the partitions of a scrubbed disk'
+    description:
+      'what lies between and behind the partitions of a scrubbed disk, and behind smaller file systems in them'
   }),
   SCRUB_PROVIDER_PATHS: Type.String({
     default: '',

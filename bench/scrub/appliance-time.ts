@@ -31,8 +31,10 @@ export async function timeAppliance(guest: DebianGuest, folder: string): Promise
     const settings = { providerPaths: [], firstBootScript: undefined }
     const never = new AbortController().signal
     const began = performance.now()
-    await appliance({ limitMs: 900_000, cache: '/var/tmp' }).edit(overlay, { steps, settings, looks: [], work }, never)
-    const { extents, remains } = await freeSpace(overlay, { gaps: 'zero', bootGap: 'keep' }, fileSystems(), never)
+    const gaps = { gaps: 'zero', bootGap: 'keep' } as const
+    const edit = { steps, settings, looks: [], gaps, work }
+    await appliance({ limitMs: 900_000, cache: '/var/tmp' }).edit(overlay, edit, never)
+    const { extents, remains } = await freeSpace(overlay, gaps, fileSystems(), never)
     const seconds = (performance.now() - began) / 1000
     const scrubbed = join(work, 'scrubbed.raw')
     await writeDisk(new ZeroedDisk(overlay, extents, remains), scrubbed)

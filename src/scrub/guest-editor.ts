@@ -1,5 +1,6 @@
 import type { Guest, StepReport } from '../domain/scrub-report.ts'
 import type { Secret } from '../domain/secret.ts'
+import type { GapPolicy } from './free-space.ts'
 import type { GuestFiles } from './guest.ts'
 import type { OverlayDisk } from './overlay-disk.ts'
 import type { ScrubStep, StepSettings } from './scrub-step.ts'
@@ -11,6 +12,7 @@ export type Edit = {
   readonly steps: readonly ScrubStep[]
   readonly settings: StepSettings
   readonly looks: readonly Look[]
+  readonly gaps: GapPolicy
   /** An empty folder of this attempt, removed by the caller. */
   readonly work: string
   /** A passphrase that opens the guest's encryption. */

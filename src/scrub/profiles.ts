@@ -5,7 +5,7 @@ import type { GapPolicy } from './free-space.ts'
 import type { ScrubStep, StepSettings } from './scrub-step.ts'
 
 /** Raised whenever the same image, steps and settings begin to give another disk than before. */
-const SCRUB_VERSION = 4
+const SCRUB_VERSION = 5
 
 /** What an operator can set for all: `custom` is for users. */
 export const SCRUB_LEVELS = ['none', 'metadata', 'generalize'] as const

@@ -102,7 +102,7 @@ async function changeFiles(
     const secrets: SecretFound[] = []
     const told = toldEdit(begin, plan.steps, plan.secrets === 'off' ? [] : [secretsScan(secrets)])
     try {
-      const edit = { ...told, settings: plan.settings, work, diskKey: uses.diskKey }
+      const edit = { ...told, settings: plan.settings, gaps: plan.gaps, work, diskKey: uses.diskKey }
       const edited = await editor.edit(overlay, edit, signal)
       const isLast = editor === uses.editors.at(-1)
       if (edited.guest.kind !== 'linux' && (plan.unknownGuest === 'fail' || !isLast))

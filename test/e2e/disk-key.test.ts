@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { MiB } from '../../src/domain/bytes.ts'
 import { isZero } from '../../src/scrub/is-zero.ts'
 import { applianceFolders, MINUTE_MS, SETTINGS } from '../integration/scrub/appliance-run.ts'
 import {
   areKept,
   type Layout,
-  MAKE_EXT,
+  makeExt,
   makePlantedGuest,
   type PlantedGuest
 } from '../integration/scrub/planted-guest.ts'
@@ -42,9 +43,12 @@ const LAYOUT: Layout = {
     'lvcreate gone vg 8',
     'mkswap /dev/vg/swap label:swapped'
   ],
-  usedBefore: { device: '/dev/vg/root', mebibytes: 80, make: MAKE_EXT },
+  usedBefore: { device: '/dev/vg/root', mebibytes: 80, make: makeExt },
   unlinks: '/dev/vg/root',
-  devices: ['/dev/vg/swap', '/dev/vg/gone'],
+  devices: [
+    ['/dev/vg/swap', MiB],
+    ['/dev/vg/gone', MiB]
+  ],
   afterwards: ['lvremove /dev/vg/gone'],
   root: '/dev/vg/root',
   fstab: '/dev/mapper/vg-root / ext4 defaults 0 1\nLABEL=swapped none swap sw 0 0\n',

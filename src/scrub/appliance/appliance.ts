@@ -71,7 +71,7 @@ async function editIn(
   if (account) await chown(folder, account.uid, account.gid)
   await using server = await serveNbd(disk, folder, account?.uid)
   await using fish = new Fish(command, folder, env, signal)
-  const edited = await editGuest({ fish, server, folder }, edit, signal).catch((error: unknown) => {
+  const edited = await editGuest({ fish, server, folder, gaps: edit.gaps }, edit, signal).catch((error: unknown) => {
     // Of an error of the disk the appliance knows only that there was one.
     throw server.failure ?? error
   })

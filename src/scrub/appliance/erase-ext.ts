@@ -11,6 +11,7 @@ import { Refused } from '../refused.ts'
 import { Volume } from '../volume.ts'
 import { commandLine } from './command-line.ts'
 import { deviceDisk } from './device-disk.ts'
+import { eraseBehind } from './erase-behind.ts'
 import type { Fish } from './fish.ts'
 import { isPlain, type Mountable } from './mountable.ts'
 import type { Session } from './session.ts'
@@ -51,6 +52,7 @@ export async function eraseExt(
     return `${unused.message} (${unused.rule})`
   }
   await device.erase([...((trimmed ? unused.unwritten : unused.ranges) ?? [])])
+  await eraseBehind(session, device, unused.length)
   const { blockBytes } = await readSuperblock(volume)
   await device.flush()
   await zap(session, one, pieces(unused.remains, blockBytes))

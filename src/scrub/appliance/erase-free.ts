@@ -2,6 +2,7 @@ import type { NbdServer } from '../nbd/server.ts'
 import { Refused } from '../refused.ts'
 import { commandLine } from './command-line.ts'
 import { deviceDisk } from './device-disk.ts'
+import { btrfsLength, eraseBehind } from './erase-behind.ts'
 import { eraseExt, packFolders } from './erase-ext.ts'
 import type { Fish } from './fish.ts'
 import { CHANGED, isSubvolume, type Mountable, mount } from './mountable.ts'
@@ -32,8 +33,13 @@ export async function eraseFree(
     if (!trimmed && !isExt) await fish.ask(commandLine('zero-free-space', '/'))
     await fish.ask('umount-all')
     if (one.type === 'xfs') {
-      await eraseXfs(await deviceDisk(session, one), signal)
+      const device = await deviceDisk(session, one)
+      await eraseBehind(session, device, await eraseXfs(device, signal))
       await repair(fish, one, 'nomodify:true')
+    }
+    if (one.type === 'btrfs') {
+      const device = await deviceDisk(session, one)
+      await eraseBehind(session, device, await btrfsLength(device))
     }
     const notErased = isExt ? await eraseExt(session, one, trimmed, signal) : null
     why ??= notErased

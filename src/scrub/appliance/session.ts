@@ -1,3 +1,4 @@
+import type { GapPolicy } from '../free-space.ts'
 import type { NbdServer } from '../nbd/server.ts'
 import type { Fish } from './fish.ts'
 
@@ -7,4 +8,5 @@ export type Session = {
   readonly server: NbdServer
   /** Of the host, and guestfish's too. */
   readonly folder: string
+  readonly gaps: GapPolicy
 }

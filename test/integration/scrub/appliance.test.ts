@@ -12,12 +12,16 @@ import { family } from '../../support/process-family.ts'
 import { diskAt, writeDisk } from '../../unit/scrub/guest-disk.ts'
 import { describeWithTools, standing } from '../../unit/scrub/tools.ts'
 import { everyStep, MINUTE_MS, NEVER, PARTITION, SETTINGS, scratch, sha256 } from './appliance-run.ts'
-import { areKept, FIRST_PARTITION, type Layout, MAKE_EXT, makePlantedGuest } from './planted-guest.ts'
+import { areKept, FIRST_PARTITION, type Layout, makeExt, makePlantedGuest } from './planted-guest.ts'
 
 const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
   xfs: {
     commands: PARTITION,
-    usedBefore: { device: FIRST_PARTITION, mebibytes: 410, make: 'mkfs.xfs -q -f -K -L rootfs' },
+    usedBefore: {
+      device: FIRST_PARTITION,
+      mebibytes: 410,
+      make: (device) => `mkfs.xfs -q -f -K -L rootfs -d size=380m ${device}`
+    },
     root: '/dev/sda1',
     // Disks that are not in the image: the provider's, with the number of the root's partition, and a volume.
     fstab: [
@@ -29,20 +33,25 @@ const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
   },
   'xfs in a logical volume': {
     commands: [...PARTITION, 'pvcreate /dev/sda1', 'vgcreate vg /dev/sda1', 'lvcreate root vg 400'],
-    usedBefore: { device: '/dev/vg/root', mebibytes: 400, make: 'mkfs.xfs -q -f -K' },
+    usedBefore: {
+      device: '/dev/vg/root',
+      mebibytes: 400,
+      make: (device) => `mkfs.xfs -q -f -K -d size=380m ${device}`
+    },
     root: '/dev/vg/root',
     fstab: '/dev/mapper/vg-root / xfs defaults 0 1\n'
   },
   'btrfs, in two subvolumes': {
     commands: [
       ...PARTITION,
-      'mkfs btrfs /dev/sda1',
+      'mkfs-btrfs /dev/sda1 bytecount:400000000',
       'mount /dev/sda1 /',
       'btrfs-subvolume-create /@',
       'btrfs-subvolume-create /@home',
       'btrfs-subvolume-create /@snapshots',
       'umount-all'
     ],
+    devices: [['/dev/sda1', 420_000_000]],
     left: LEFT.subvolume,
     root: 'btrfsvol:/dev/sda1/@',
     mounts: [['btrfsvol:/dev/sda1/@home', '/home']],
@@ -60,10 +69,13 @@ const LAYOUTS: Readonly<Record<string, Layout & { readonly left?: string }>> = {
       'mkswap /dev/vg/swap label:swapped',
       'mkfs ext4 /dev/vg/spare'
     ],
-    usedBefore: { device: '/dev/vg/root', mebibytes: 360, make: MAKE_EXT },
+    usedBefore: { device: '/dev/vg/root', mebibytes: 360, make: (device) => makeExt(device, '350m') },
     unlinks: '/dev/vg/root',
     left: LEFT.volume,
-    devices: ['/dev/vg/swap', '/dev/vg/gone'],
+    devices: [
+      ['/dev/vg/swap', MiB],
+      ['/dev/vg/gone', MiB]
+    ],
     afterwards: ['lvremove /dev/vg/gone'],
     root: '/dev/vg/root',
     fstab: '/dev/mapper/vg-root / ext4 defaults 0 1\nLABEL=swapped none swap sw 0 0\n'

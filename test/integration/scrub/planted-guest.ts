@@ -51,15 +51,15 @@ export type Layout = {
   readonly commands: readonly string[]
   readonly root: string
   readonly fstab: string
-  /** Devices in which a secret lies that no file system knows of, and what is done afterwards. */
-  readonly devices?: readonly string[]
+  /** Where a secret lies that no file system knows of, and what is done afterwards. */
+  readonly devices?: readonly (readonly [device: string, byte: number])[]
   readonly afterwards?: readonly string[]
   /** A device with a file system that is made on top of what somebody else has left there; by a name that the kernel knows too. */
   readonly usedBefore?: {
     readonly device: string
     readonly mebibytes: number
     /** Makes it, and erases nothing. */
-    readonly make: string
+    readonly make: (device: string) => string
   }
   /** A device with an ext4 from which a file is deleted as kernels do it no more. */
   readonly unlinks?: string
@@ -74,13 +74,14 @@ export type Layout = {
 }
 
 /** An ext4 for `usedBefore`. */
-export const MAKE_EXT = 'mke2fs -q -F -t ext4 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1'
+export const makeExt = (device: string, size = ''): string =>
+  `mke2fs -q -F -t ext4 -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 ${device} ${size}`
 
 const shell = (command: string): string => `debug sh "'${command}'"`
 
 const makeUsed = ({ device, mebibytes, make }: NonNullable<Layout['usedBefore']>): string[] => [
   shell(`yes ${secret('before')}-${'x'.repeat(100)} | dd of=${device} bs=1M count=${mebibytes} iflag=fullblock`),
-  shell(`${make} ${device}`)
+  shell(make(device))
 ]
 
 /** Names and links that are gone from folders that are still there, a large one and a small one. */
@@ -125,7 +126,7 @@ export async function makePlantedGuest(path: string, folder: string, layout: Lay
     'run',
     ...layout.commands,
     ...(usedBefore ? makeUsed(usedBefore) : []),
-    ...devices.map((device) => `upload-offset ${join(folder, 'device')} ${device} 1048576`),
+    ...devices.map(([device, byte]) => `upload-offset ${join(folder, 'device')} ${device} ${byte}`),
     ...(layout.afterwards ?? []),
     `mount ${layout.root} /`,
     ...(layout.mounts ?? []).flatMap(([device, at]) => [`mkdir-p ${at}`, `mount ${device} ${at}`]),

@@ -151,7 +151,11 @@ export async function scrubGuest(
     await using overlay = await createOverlay(await diskAt(path), join(work, 'overlay'))
     const settings = { providerPaths: [], firstBootScript: undefined }
     const editor = fastEditor(await openJail('strict'))
-    const edited = await editor.edit(overlay, { steps, settings, looks, work }, signal)
+    const edited = await editor.edit(
+      overlay,
+      { steps, settings, looks, gaps: { gaps: 'zero', bootGap: 'keep' }, work },
+      signal
+    )
     const { extents, remains, report } = await search(overlay)
     for (const partition of report.partitions) if (!partition.trusted) throw new Error(partition.why)
     const disk = new ZeroedDisk(overlay, extents, remains)

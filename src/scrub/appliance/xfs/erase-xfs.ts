@@ -14,15 +14,17 @@ const CHECKSUM_AT = { inode: 100, folderBlock: 4 } as const
  * Makes zeros of what an xfs holds and does not use, beside the free space that it trims: names that were deleted from folders,
  * what inodes held before, blocks that files have and never wrote, and blocks that groups keep for themselves.
  * @param device with an xfs that its own tools have found sound, and that nothing has mounted
+ * @returns bytes of the device that it takes
  * @throws Refused
  */
-export async function eraseXfs(device: XfsDevice, signal: AbortSignal): Promise<void> {
+export async function eraseXfs(device: XfsDevice, signal: AbortSignal): Promise<number> {
   const volume = await XfsVolume.open(device, signal)
   for (let group = 0; group < volume.geometry.groups; group += 1) {
     await eraseSpares(volume, group)
     for await (const run of inodeRuns(volume, group)) await eraseInodes(volume, run)
   }
   await device.flush()
+  return volume.geometry.length
 }
 
 async function eraseInodes(volume: XfsVolume, { offset, free }: InodeRun): Promise<void> {

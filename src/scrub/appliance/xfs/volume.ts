@@ -18,6 +18,8 @@ export type Geometry = {
   readonly inodeBytes: number
   readonly folderBlockBytes: number
   readonly groups: number
+  /** Of the device, which may be larger. */
+  readonly length: number
   readonly groupBlocks: number
   /** Bits of a block's number in its group. */
   readonly groupBits: number
@@ -103,6 +105,7 @@ function geometryOf(superblock: Buffer): Geometry {
     inodeBytes: superblock.readUInt16BE(104),
     folderBlockBytes: blockBytes * 2 ** superblock.readUInt8(192),
     groups: superblock.readUInt32BE(88),
+    length: Number(superblock.readBigUInt64BE(8)) * blockBytes,
     groupBlocks: superblock.readUInt32BE(84),
     groupBits: superblock.readUInt8(124),
     hasSums: version === 5,
