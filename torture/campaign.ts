@@ -197,16 +197,19 @@ async function comeToRest(ground: Ground): Promise<void> {
   }
 }
 
-/** Everything has ended, or has had the time that it was promised. */
+/** Everything has ended, or has had its time: what has failed just before the rest is told to wait after it began. */
 async function untilQuiet(ground: Ground, { signal, say }: CampaignOptions): Promise<void> {
-  const [pause] =
-    (await ground.history.rows<{ ms: number }>(
-      `select coalesce(max(extract(epoch from next_run_at - now())), 0)::float * 1000 as ms
-         from tasks where status not in ('success', 'failure')`
-    )) ?? []
-  const pauseMs = Math.max(0, pause?.ms ?? 0)
-  if (pauseMs > 10_000) say(`a task has been told to wait for ${Math.round(pauseMs / 1000)} s more`)
-  await untilNoneIsOngoing(ground, signal, Date.now() + pauseMs + LONGEST_QUIET_MS)
+  for (let turn = Date.now(); ; ) {
+    await untilNoneIsOngoing(ground, signal, turn + LONGEST_QUIET_MS)
+    const [last] =
+      (await ground.history.rows<{ turn: number | null }>(
+        `select extract(epoch from max(next_run_at))::float * 1000 as turn
+           from tasks where status not in ('success', 'failure')`
+      )) ?? []
+    if (!(last?.turn && last.turn > turn)) return
+    turn = last.turn
+    say(`a task has been told to wait until ${new Date(turn).toISOString()}`)
+  }
 }
 
 async function untilNoneIsOngoing({ history }: Ground, signal: AbortSignal, giveUpAt: number): Promise<void> {

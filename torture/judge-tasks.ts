@@ -24,6 +24,8 @@ export type Row = {
   readonly late: boolean
   readonly sealed: boolean
   readonly attempts: number
+  /** Seconds until its turn; below 0 when that has passed. */
+  readonly turn: number
 }
 
 export type TasksEvidence = {
@@ -39,7 +41,8 @@ export async function readRows({ pool }: History): Promise<ReadonlyMap<string, R
   const { rows } = await pool.query<Row>(
     `select id, owner, status, attempts, message, result, failure->>'code' as code, cleanup->'left' as left,
             coalesce(object_url, export_to || '/' || export_id) as url, coalesce(finished_at > deadline, false) as late,
-            credentials_ciphertext is not null or credentials_wrapped_key is not null as sealed
+            credentials_ciphertext is not null or credentials_wrapped_key is not null as sealed,
+            extract(epoch from next_run_at - now())::integer as turn
        from tasks`
   )
   return new Map(rows.map((row) => [row.id, row]))
@@ -72,7 +75,7 @@ export async function judgeTasks(
 async function judgeTask(evidence: TasksEvidence, sown: Sown, row: Row, verdict: Verdict): Promise<void> {
   const name = `task ${row.id} (${sown.recipe.name} to ${sown.target.name}, ${row.attempts} attempts)`
   const ended = row.status === 'success' || row.status === 'failure'
-  verdict.look('every task ends', !ended && `${name} is ${row.status}`)
+  verdict.look('every task ends', !ended && `${name} is ${row.status}, its turn in ${row.turn} s: ${row.message}`)
   if (!ended) return
   verdict.look('before its deadline', row.late && `${name} ended late`)
   verdict.look('without its credentials', row.sealed && `${name} still has them`)
