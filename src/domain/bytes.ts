@@ -15,6 +15,8 @@ export const TiB = 1024 * GiB
 /** The smallest multiple of `unit` that is not below `bytes`. */
 export const roundUp = (bytes: number, unit: number): number => Math.ceil(bytes / unit) * unit
 
+export const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
+
 /** What is short enough to be sent at once. */
 export async function* oneChunk(bytes: Uint8Array): ByteSource {
   yield bytes

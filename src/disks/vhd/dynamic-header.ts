@@ -1,4 +1,4 @@
-import { MiB } from '../../domain/bytes.ts'
+import { isPowerOfTwo, MiB } from '../../domain/bytes.ts'
 import { ImageUnsafe } from '../../domain/errors.ts'
 import { readBytes } from '../blocks/block-disk.ts'
 import { Metadata } from '../blocks/metadata.ts'
@@ -51,7 +51,7 @@ export async function readDynamicHeader(file: RandomAccess, footer: Footer): Pro
   if (header.subarray(40, 56).some((byte) => byte !== 0)) throw new ImageUnsafe('backing_file', 'it names a parent')
 
   const blockBytes = header.readUInt32BE(32)
-  if (blockBytes < MIN_BLOCK_BYTES || blockBytes > MAX_BLOCK_BYTES || !Number.isInteger(Math.log2(blockBytes))) {
+  if (blockBytes < MIN_BLOCK_BYTES || blockBytes > MAX_BLOCK_BYTES || !isPowerOfTwo(blockBytes)) {
     throw new ImageUnsafe('block_size', 'its blocks are no power of two from 512 KiB to 256 MiB')
   }
   const entries = header.readUInt32BE(28)

@@ -1,4 +1,4 @@
-import { KiB, MiB, TiB } from '../../domain/bytes.ts'
+import { isPowerOfTwo, KiB, MiB, TiB } from '../../domain/bytes.ts'
 import { ImageUnsafe } from '../../domain/errors.ts'
 import { readBytes } from '../blocks/block-disk.ts'
 import type { Table } from '../blocks/table.ts'
@@ -57,7 +57,7 @@ export async function readMeasures(file: RandomAccess, region: Table, limits: Di
   const parameters = await read(FILE_PARAMETERS)
   if ((parameters.readUInt32LE(4) & HAS_PARENT) !== 0) throw new ImageUnsafe('backing_file', 'it needs a parent')
   const blockBytes = parameters.readUInt32LE(0)
-  if (blockBytes < MiB || blockBytes > 256 * MiB || !Number.isInteger(Math.log2(blockBytes))) {
+  if (blockBytes < MiB || blockBytes > 256 * MiB || !isPowerOfTwo(blockBytes)) {
     throw new ImageUnsafe('block_size', 'its blocks are no power of two from 1 MiB to 256 MiB')
   }
   const sectorBytes = (await read(LOGICAL_SECTOR_SIZE)).readUInt32LE(0)

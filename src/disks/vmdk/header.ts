@@ -1,3 +1,4 @@
+import { isPowerOfTwo } from '../../domain/bytes.ts'
 import { ImageUnsafe } from '../../domain/errors.ts'
 import { readBytes } from '../blocks/block-disk.ts'
 import { type Table, tableAt } from '../blocks/table.ts'
@@ -62,7 +63,7 @@ export async function readHeader(file: RandomAccess, limits: DiskLimits): Promis
   const capacity = Number(header.readBigUInt64LE(12))
   const virtualSize = checkVirtualSize(capacity * SECTOR, limits)
   const grain = Number(header.readBigUInt64LE(20))
-  if (!(grain >= MIN_GRAIN && grain <= MAX_GRAIN) || !Number.isInteger(Math.log2(grain))) {
+  if (!(grain >= MIN_GRAIN && grain <= MAX_GRAIN) || !isPowerOfTwo(grain)) {
     throw new ImageUnsafe('grain_size', 'its grains are not 4 KiB to 1 MiB')
   }
   if (header.readUInt32LE(44) !== GRAINS_PER_TABLE) {

@@ -1,5 +1,5 @@
 import type { Range } from '../../disks/disk.ts'
-import { MiB } from '../../domain/bytes.ts'
+import { MiB, roundUp } from '../../domain/bytes.ts'
 
 const PAGE_BYTES = MiB
 const MAX_PAGES = 16
@@ -46,7 +46,7 @@ export class Pages {
    */
   async zeroEdges({ offset, length }: Range): Promise<Range> {
     const end = offset + length
-    const from = Math.min(end, Math.ceil(offset / PAGE_BYTES) * PAGE_BYTES)
+    const from = Math.min(end, roundUp(offset, PAGE_BYTES))
     const to = Math.max(from, Math.floor(end / PAGE_BYTES) * PAGE_BYTES)
     for (let at = from; at < to; at += PAGE_BYTES) this.#pages.delete(at)
     await this.write(new Uint8Array(from - offset), offset)

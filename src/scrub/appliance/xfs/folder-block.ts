@@ -1,3 +1,4 @@
+import { roundUp } from '../../../domain/bytes.ts'
 import { broken, type Geometry } from './volume.ts'
 
 /** The magic numbers of blocks with names: a folder that is one block has an index behind them. */
@@ -26,7 +27,7 @@ export function clearDeleted(block: Buffer, { hasTypes }: Pick<Geometry, 'hasTyp
     if (isUsed && at + 16 > end) throw broken()
     // The number of its inode, the length of the name and the name itself; or the mark and its own length.
     const used = isUsed ? 9 + block.readUInt8(at + 8) + (hasTypes ? 1 : 0) : 4
-    const length = isUsed ? Math.ceil((used + TAG_BYTES) / 8) * 8 : block.readUInt16BE(at + 2)
+    const length = isUsed ? roundUp(used + TAG_BYTES, 8) : block.readUInt16BE(at + 2)
     if (length < 8 || length % 8 !== 0 || at + length > end) throw broken()
     block.fill(0, at + used, at + length - TAG_BYTES)
     at += length

@@ -1,3 +1,4 @@
+import { roundUp } from '../../../domain/bytes.ts'
 import { broken, type XfsVolume } from './volume.ts'
 
 /** Of an allocation group's first sectors: superblock, free space, inodes, spare blocks. */
@@ -13,7 +14,7 @@ export async function eraseSpares(volume: XfsVolume, group: number): Promise<voi
   const { sectorBytes, groupBlocks, blockBytes, hasSums } = volume.geometry
   const start = volume.byteIn(group, 0)
   const head = await volume.read(start, HEAD_SECTORS * sectorBytes)
-  const behind = -head.length & (blockBytes - 1)
+  const behind = roundUp(head.length, blockBytes) - head.length
   if (behind > 0) await volume.erase(start + head.length, behind)
 
   const free = head.subarray(sectorBytes, 2 * sectorBytes)

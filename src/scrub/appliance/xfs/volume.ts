@@ -1,3 +1,4 @@
+import { isPowerOfTwo } from '../../../domain/bytes.ts'
 import { Refused } from '../../refused.ts'
 import type { DeviceDisk } from '../device-disk.ts'
 
@@ -115,15 +116,15 @@ function geometryOf(superblock: Buffer): Geometry {
   const sound =
     superblock.toString('latin1', 0, 4) === 'XFSB' &&
     (version === 4 || version === 5) &&
-    isPowerOf2(geometry.blockBytes, 512, MAX_BLOCK_BYTES) &&
-    isPowerOf2(geometry.folderBlockBytes, blockBytes, MAX_BLOCK_BYTES) &&
-    isPowerOf2(geometry.sectorBytes, 512, 32768) &&
-    isPowerOf2(geometry.inodeBytes, 256, MAX_INODE_BYTES) &&
+    isSize(geometry.blockBytes, 512, MAX_BLOCK_BYTES) &&
+    isSize(geometry.folderBlockBytes, blockBytes, MAX_BLOCK_BYTES) &&
+    isSize(geometry.sectorBytes, 512, 32768) &&
+    isSize(geometry.inodeBytes, 256, MAX_INODE_BYTES) &&
     geometry.groups <= MAX_GROUPS &&
     geometry.groupBits <= 32
   if (!sound) throw new Refused('xfs', 'its xfs is not of a kind that is known')
   return geometry
 }
 
-const isPowerOf2 = (value: number, least: number, most: number): boolean =>
-  value >= least && value <= most && Number.isInteger(Math.log2(value))
+const isSize = (value: number, least: number, most: number): boolean =>
+  value >= least && value <= most && isPowerOfTwo(value)

@@ -1,4 +1,4 @@
-import { KiB, MiB } from '../../../domain/bytes.ts'
+import { isPowerOfTwo, KiB, MiB } from '../../../domain/bytes.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
 import { ext4Crc, NO_SEED } from './checksums.ts'
@@ -174,5 +174,3 @@ function inodeSizes(bytes: Buffer, revision: number, blockBytes: number) {
   }
   return { inodeBytes, firstInode }
 }
-
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))

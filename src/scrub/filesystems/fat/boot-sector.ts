@@ -1,3 +1,4 @@
+import { isPowerOfTwo } from '../../../domain/bytes.ts'
 import { Refused } from '../../refused.ts'
 import type { Volume } from '../../volume.ts'
 
@@ -90,5 +91,3 @@ export async function readBootSector(volume: Volume): Promise<BootSector> {
     dirty: (u8(wide ? 65 : 37) & 1) !== 0
   }
 }
-
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value))
