@@ -25,24 +25,22 @@ export async function eraseFree(
   for (const one of all) {
     if (!CHANGED.has(one.type) || isSubvolume(one)) continue
     const isExt = one.type.startsWith('ext')
-    if (one.type === 'xfs') await repair(fish, one, 'forcelogzero:true')
+    const isXfs = one.type === 'xfs'
+    if (isXfs) await repair(fish, one, 'forcelogzero:true')
     if (isExt) await packFolders(fish, one)
     // Blocks that were freed a moment ago are not trimmed before the next mount.
     if (!(await mount(fish, one, '/', 'rw'))) throw new Refused('not-mounted', 'a file system cannot be mounted again')
     const trimmed = await trim(fish, server)
     if (!trimmed && !isExt) await fish.ask(commandLine('zero-free-space', '/'))
     await fish.ask('umount-all')
-    if (one.type === 'xfs') {
-      const device = await deviceDisk(session, one)
-      await eraseBehind(session, device, await eraseXfs(device, signal))
-      await repair(fish, one, 'nomodify:true')
+    if (isExt) {
+      const notErased = await eraseExt(session, one, trimmed, signal)
+      why ??= notErased
+      continue
     }
-    if (one.type === 'btrfs') {
-      const device = await deviceDisk(session, one)
-      await eraseBehind(session, device, await btrfsLength(device))
-    }
-    const notErased = isExt ? await eraseExt(session, one, trimmed, signal) : null
-    why ??= notErased
+    const device = await deviceDisk(session, one)
+    await eraseBehind(session, device, isXfs ? await eraseXfs(device, signal) : await btrfsLength(device))
+    if (isXfs) await repair(fish, one, 'nomodify:true')
   }
   return why
 }

@@ -6,6 +6,7 @@ import { KiB, roundUp } from '../../domain/bytes.ts'
 import { readSuperblock, type Superblock } from '../filesystems/ext/superblock.ts'
 import { isZero } from '../is-zero.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
+import { runs } from '../runs.ts'
 import { sourceOf, Volume } from '../volume.ts'
 import { eachMetadata } from './metadata.ts'
 
@@ -39,8 +40,8 @@ export class MetadataImage implements AsyncDisposable {
     try {
       await image.#file.truncate(image.#bytes)
       await eachMetadata(volume, sb, volume.isZero.bind(volume), async (offset, bytes, cleaned) => {
-        for (const { from, to } of runs(bytes, (unit) => !isZero(unit))) {
-          await image.write(offset + from, bytes.subarray(from, to))
+        for (const { from, to, chosen } of runs(bytes, UNIT_BYTES, (unit) => !isZero(unit))) {
+          if (chosen) await image.write(offset + from, bytes.subarray(from, to))
         }
         if (cleaned) await disk.write(bytes, volume.start + offset)
       })
@@ -80,7 +81,8 @@ export class MetadataImage implements AsyncDisposable {
       await disk.read(before, start + offset)
       if (before.equals(bytes)) return
       const differs = (unit: Buffer, from: number) => !unit.equals(before.subarray(from, from + unit.length))
-      for (const { from, to } of runs(bytes, differs)) {
+      for (const { from, to, chosen } of runs(bytes, UNIT_BYTES, differs)) {
+        if (!chosen) continue
         const changed = bytes.subarray(from, to)
         if (isZero(changed)) await disk.zero(start + offset + from, changed.length)
         else await disk.write(changed, start + offset + from)
@@ -96,18 +98,4 @@ export class MetadataImage implements AsyncDisposable {
 const areas = (offset: number, length: number): number[] => {
   const first = Math.floor(offset / AREA_BYTES)
   return Array.from({ length: Math.ceil((offset + length) / AREA_BYTES) - first }, (_, i) => first + i)
-}
-
-/** The runs of units for which something holds. */
-function* runs(bytes: Buffer, holds: (unit: Buffer, from: number) => boolean) {
-  let from = -1
-  for (let at = 0; at < bytes.length; at += UNIT_BYTES) {
-    const chosen = holds(bytes.subarray(at, at + UNIT_BYTES), at)
-    if (chosen && from < 0) from = at
-    if (!chosen && from >= 0) {
-      yield { from, to: at }
-      from = -1
-    }
-  }
-  if (from >= 0) yield { from, to: bytes.length }
 }

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import { KiB } from '../../domain/bytes.ts'
+import { isZero } from '../is-zero.ts'
 import type { OverlayDisk } from '../overlay-disk.ts'
+import { runs } from '../runs.ts'
 import { HungUp, type Incoming, send } from './incoming.ts'
 import { BLOCK_BYTES, MAX_REQUEST_BYTES } from './limits.ts'
 
@@ -100,17 +102,8 @@ async function carryOut({ command, offset, length, payload }: Request, disk: Ser
 
 /** Zeros take no place, also those between other bytes: who has read free space with the rest writes them so. */
 async function write(disk: Served, payload: Buffer, offset: number): Promise<void> {
-  const isZeroAt = (at: number) => isZero(payload.subarray(at, at + HOLE_BYTES))
-  for (let from = 0; from < payload.length; ) {
-    const zeros = isZeroAt(from)
-    let to = from
-    while (to < payload.length && isZeroAt(to) === zeros) to += HOLE_BYTES
-    to = Math.min(to, payload.length)
-    if (zeros) await disk.zero(offset + from, to - from)
+  for (const { from, to, chosen: isHole } of runs(payload, HOLE_BYTES, isZero)) {
+    if (isHole) await disk.zero(offset + from, to - from)
     else await disk.write(payload.subarray(from, to), offset + from)
-    from = to
   }
 }
-
-/** A buffer whose first byte is zero and that equals itself moved by one byte is zeros. */
-const isZero = (bytes: Buffer): boolean => bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1))

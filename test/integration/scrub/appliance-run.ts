@@ -22,7 +22,7 @@ export const everyStep = (work: string): Edit => ({
   steps: scrubSteps().filter(({ generalizes }) => generalizes),
   settings: { providerPaths: [], firstBootScript: undefined },
   looks: [],
-  gaps: { gaps: 'zero', bootGap: 'keep' },
+  gaps: RULES.gaps,
   work
 })
 

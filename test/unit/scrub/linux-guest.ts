@@ -11,7 +11,7 @@ import type { ScrubStep } from '../../../src/scrub/scrub-step.ts'
 import { ZeroedDisk } from '../../../src/scrub/zeroed-disk.ts'
 import { gptAround } from '../../support/gpt.ts'
 import { mixedDisk, type Workshop } from '../disks/workshop.ts'
-import { diskAt, search } from './guest-disk.ts'
+import { diskAt, KEEP_GAPS, search } from './guest-disk.ts'
 import { tool } from './tools.ts'
 
 /** Where the partition of a guest begins. */
@@ -151,11 +151,7 @@ export async function scrubGuest(
     await using overlay = await createOverlay(await diskAt(path), join(work, 'overlay'))
     const settings = { providerPaths: [], firstBootScript: undefined }
     const editor = fastEditor(await openJail('strict'))
-    const edited = await editor.edit(
-      overlay,
-      { steps, settings, looks, gaps: { gaps: 'zero', bootGap: 'keep' }, work },
-      signal
-    )
+    const edited = await editor.edit(overlay, { steps, settings, looks, gaps: KEEP_GAPS, work }, signal)
     const { extents, remains, report } = await search(overlay)
     for (const partition of report.partitions) if (!partition.trusted) throw new Error(partition.why)
     const disk = new ZeroedDisk(overlay, extents, remains)
